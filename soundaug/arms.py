@@ -1,0 +1,55 @@
+"""One run of one arm: what every classifier stage does, whatever clips it adds to the real ones."""
+
+from dataclasses import astuple, fields
+from pathlib import Path
+
+import numpy as np
+
+from soundaug.classifier import save_classifier
+from soundaug.outputs import write_csv, write_json
+from soundaug.packed import ClipSet
+from soundaug.params import Params
+from soundaug.training import HistoryRow, train_classifier
+
+
+def run_folder(arm: str, fold: int, seed: int, data: Path = Path("data")) -> Path:
+    """Where a run's results lie."""
+    return data / "runs" / arm / f"fold{fold}" / f"seed{seed}"
+
+
+def run_arm(
+    arm: str, fold: int, seed: int, real: ClipSet, extra: ClipSet | None, test: ClipSet, n_classes: int, params: Params
+) -> None:
+    """Train on ``real`` and ``extra``, test on ``test``, write model, predictions, curves and sizes to the run's folder."""
+    trained = train_classifier(
+        real,
+        extra,
+        test,
+        n_classes,
+        params.features,
+        params.training,
+        params.classifier,
+        seed,
+        label=f"{arm}, fold {fold}, seed {seed}",
+    )
+    folder = run_folder(arm, fold, seed)
+    save_classifier(folder / "model.safetensors", trained.model)
+    write_predictions(folder / "predictions.csv", test, trained.probabilities)
+    write_csv(
+        folder / "history.csv",
+        [field.name for field in fields(HistoryRow)],
+        ([f"{value:.6g}" for value in astuple(row)] for row in trained.history),
+    )
+    n_extra = 0 if extra is None else len(extra)
+    sizes = {"n_train": len(real), "n_extra": n_extra, "n_test": len(test), "steps": trained.steps}
+    write_json(folder / "summary.json", sizes)
+    print(f"{arm}, fold {fold}, seed {seed}: accuracy {trained.history[-1].test_accuracy:.4f}")
+
+
+def write_predictions(path: Path, test: ClipSet, probabilities: np.ndarray) -> None:
+    """Write one row a test clip: clip, fs_id, class_id, predicted, and every class's probability [N, n_classes]."""
+    n_classes = probabilities.shape[1]
+    columns = ["clip", "fs_id", "class_id", "predicted", *(f"p_{class_id}" for class_id in range(n_classes))]
+    predicted = probabilities.argmax(axis=1)
+    rows = zip(test.name, test.fs_id, test.class_id, predicted, probabilities, strict=True)
+    write_csv(path, columns, ([*head, *(f"{p:.6f}" for p in row)] for *head, row in rows))

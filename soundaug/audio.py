@@ -1,0 +1,62 @@
+"""Audio files in and out: any format libsndfile reads, to mono float32 of one rate and length."""
+
+from pathlib import Path
+
+import numpy as np
+import soundfile
+import soxr
+
+from soundaug.params import Problem
+
+
+class ClipProblem(Exception):
+    """A clip that cannot be used: ``kind`` is one of the problems that data.skip may name."""
+
+    def __init__(self, kind: Problem, what: str) -> None:
+        super().__init__(what)
+        self.kind = kind
+
+
+def read_mono(path: Path, sample_rate: int) -> np.ndarray:
+    """Decode, average the channels, resample: float32 [samples], full scale +-1; raises ClipProblem."""
+    try:
+        samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
+    except soundfile.LibsndfileError as error:
+        if not path.is_file():
+            raise ClipProblem("missing", "not there") from None
+        raise ClipProblem("unreadable", f"not readable as audio ({error.error_string})") from None
+    if len(samples) == 0:
+        raise ClipProblem("empty", "holds no samples")
+    if not np.isfinite(samples).all():
+        raise ClipProblem("not_finite", "holds samples that are NaN or infinite")
+    waveform = samples.mean(axis=1)
+    return waveform if rate == sample_rate else soxr.resample(waveform, rate, sample_rate)
+
+
+def check_audible(waveform: np.ndarray) -> np.ndarray:
+    """The waveform as it is; raises ClipProblem when all its samples are zero."""
+    if not waveform.any():
+        raise ClipProblem("silent", "holds only zeros")
+    return waveform
+
+
+def fit(waveform: np.ndarray, n_samples: int) -> np.ndarray:
+    """Cut to the first ``n_samples``, or pad with zeros at the end."""
+    waveform = waveform[:n_samples]
+    return np.pad(waveform, (0, n_samples - len(waveform)))
+
+
+def to_pcm16(waveform: np.ndarray) -> np.ndarray:
+    """Float samples within +-1 as int16, rounded: what a 16-bit file keeps of them."""
+    return np.clip(np.rint(waveform * 2.0**15), -(2**15), 2**15 - 1).astype(np.int16)
+
+
+def from_pcm16(samples: np.ndarray) -> np.ndarray:
+    """int16 samples as float32, full scale +-1."""
+    return samples.astype(np.float32) / np.float32(2.0**15)
+
+
+def write_flac(path: Path, samples: np.ndarray, sample_rate: int) -> None:
+    """Write int16 [samples] as 16-bit FLAC."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    soundfile.write(path, samples, sample_rate, format="FLAC", subtype="PCM_16")

@@ -1,0 +1,188 @@
+"""Leakage audit on the artefacts: nothing of a held-out fold may have reached what was trained for it."""
+
+import csv
+import zipfile
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from soundaug.errors import StudyError
+from soundaug.packed import fold_file, folds_of
+from soundaug.params import Params
+
+PAIR_COLUMNS = ("name", "class_id", "parent_a", "parent_b", "fs_id_a", "fs_id_b", "fold_a", "fold_b")
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A featurised clip: slice file name, source recording, class and fold."""
+
+    name: str
+    fs_id: str
+    class_id: int
+    fold: int
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One leak. ``inherent`` ones follow from a random split by clip and are reported, not refused."""
+
+    fold: int
+    message: str
+    inherent: bool = False
+
+
+@dataclass(frozen=True)
+class Audit:
+    """What was looked at and what was found; ``shared`` recordings are on both sides, summed over held-out folds."""
+
+    folds: int
+    test_clips: int
+    shared_recordings: int
+    pairs: int
+    generator_clips: int
+    findings: Sequence[Finding] = field(default_factory=tuple)
+
+    @property
+    def metrics(self) -> dict[str, int]:
+        """The counts that go into metrics.json under ``audit``."""
+        return {
+            "folds": self.folds,
+            "test_clips": self.test_clips,
+            "shared_recordings": self.shared_recordings,
+            "pairs": self.pairs,
+            "generator_clips": self.generator_clips,
+            "findings": len(self.findings),
+        }
+
+
+def read_rows(path: Path, columns: Iterable[str]) -> list[dict[str, str]]:
+    """Rows of a CSV that has at least ``columns``; raises StudyError that names the file, or the missing column."""
+    if not path.is_file():
+        raise StudyError(f"{path}: not there, wanted a file made by an earlier stage (dvc repro makes it)")
+    with path.open(newline="", encoding="utf-8") as file:
+        reader = csv.DictReader(file)
+        header = reader.fieldnames or []
+        missing = [column for column in columns if column not in header]
+        if missing:
+            raise StudyError(f"{path}: found columns {', '.join(header) or 'none'}, wanted also {', '.join(missing)}")
+        rows = list(reader)
+    for number, row in enumerate(rows, start=2):
+        if None in row or None in row.values():
+            raise StudyError(f"{path} line {number}: found a row cut short or too long, wanted {len(header)} values")
+    return rows
+
+
+def load_clips(features: Path) -> list[Clip]:
+    """Every clip of data/features/fold<k>.npz in the files' order; raises StudyError where there is none."""
+    clips: list[Clip] = []
+    for fold in folds_of(features):
+        path = fold_file(features, fold)
+        try:
+            with np.load(path, allow_pickle=False) as arrays:  # the mels are not read
+                columns = [arrays[name].tolist() for name in ("name", "fs_id", "class_id")]
+        except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile) as error:
+            raise StudyError(f"{path}: found no packed features ({error}), wanted what featurize writes") from None
+        clips += [Clip(name, str(fs_id), int(class_id), fold) for name, fs_id, class_id in zip(*columns, strict=True)]
+    if not clips:
+        raise StudyError(f"{features}: found no fold<k>.npz, wanted one a fold (dvc repro makes them)")
+    return clips
+
+
+def audit(data: Path, params: Params) -> Audit:
+    """Look for leaks under ``data`` (features/, generated/, models/generator/), for every held-out fold.
+
+    Raises StudyError naming the first leak. With ``data.split: random`` recordings on both sides are the split's own
+    doing: those are counted in the result instead, anything beyond them is still an error.
+    """
+    clips = load_clips(data / "features")
+    by_name = {clip.name: clip for clip in clips}
+    findings = [
+        Finding(by_name[name].fold, f"clip {name} is {count} times among the features, wanted once")
+        for name, count in Counter(clip.name for clip in clips).items()
+        if count > 1
+    ]
+    shared = pairs = generator_clips = 0
+    for fold in params.folds:
+        tested = {clip.fs_id for clip in clips if clip.fold == fold}
+        if not tested:
+            raise StudyError(f"params.yaml: folds: found {fold}, wanted one of {sorted({clip.fold for clip in clips})}")
+        both = sorted(tested & {clip.fs_id for clip in clips if clip.fold != fold})
+        shared += len(both)
+        findings += [Finding(fold, f"recording {fs_id} is in it and in a training fold", True) for fs_id in both]
+        path = data / "generated" / f"fold{fold}" / "pairs.csv"
+        if path.is_file() or params.generate.per_class > 0:
+            rows = read_rows(path, PAIR_COLUMNS)
+            pairs += len(rows)
+            findings += _pair_findings(rows, fold, tested, by_name, params)
+        path = data / "models" / "generator" / f"fold{fold}" / "train_clips.csv"
+        if path.is_file() or params.generate.per_class > 0:
+            rows = read_rows(path, ("name", "fs_id", "fold"))
+            generator_clips += len(rows)
+            findings += _generator_findings(rows, fold, tested, by_name)
+    result = Audit(
+        folds=len(params.folds),
+        test_clips=sum(clip.fold in params.folds for clip in clips),
+        shared_recordings=shared,
+        pairs=pairs,
+        generator_clips=generator_clips,
+        findings=tuple(findings),
+    )
+    for finding in findings:
+        if not (finding.inherent and params.data.split == "random"):
+            raise StudyError(f"leak, held-out fold {finding.fold}: {finding.message}")
+    return result
+
+
+def _pair_findings(
+    rows: list[dict[str, str]], fold: int, tested: set[str], by_name: dict[str, Clip], params: Params
+) -> list[Finding]:
+    findings = []
+    for row in rows:
+        for side in ("a", "b"):
+            name, generated = row[f"parent_{side}"], row["name"]
+            parent = by_name.get(name)
+            if parent is None:
+                findings.append(Finding(fold, f"parent {name} of {generated} is not among the features"))
+                continue
+            told = (row[f"fs_id_{side}"], row[f"fold_{side}"])
+            if told != (parent.fs_id, str(parent.fold)):
+                findings.append(
+                    Finding(
+                        fold,
+                        f"parent {name} of {generated} is noted as recording {told[0]}, fold {told[1]}, "
+                        f"wanted recording {parent.fs_id}, fold {parent.fold}",
+                    )
+                )
+            if parent.fold == fold:
+                findings.append(Finding(fold, f"parent {name} of {generated} is one of its test clips"))
+            elif parent.fs_id in tested:
+                findings.append(Finding(fold, f"parent {name} of {generated} is of a tested recording", True))
+            if str(parent.class_id) != row["class_id"]:
+                findings.append(
+                    Finding(
+                        fold,
+                        f"parent {name} of {generated} is of class {parent.class_id}, wanted {row['class_id']}",
+                    )
+                )
+        if params.generate.single_recording == "error" and row["fs_id_a"] == row["fs_id_b"]:
+            findings.append(Finding(fold, f"both parents of {row['name']} are of recording {row['fs_id_a']}"))
+    return findings
+
+
+def _generator_findings(
+    rows: list[dict[str, str]], fold: int, tested: set[str], by_name: dict[str, Clip]
+) -> list[Finding]:
+    findings = []
+    for row in rows:
+        clip = by_name.get(row["name"])
+        if clip is None:
+            findings.append(Finding(fold, f"the generator's training clip {row['name']} is not among the features"))
+        elif clip.fold == fold or row["fold"] == str(fold):
+            findings.append(Finding(fold, f"the generator was trained on its test clip {row['name']}"))
+        elif clip.fs_id in tested or row["fs_id"] in tested:
+            findings.append(Finding(fold, f"the generator was trained on {row['name']} of a tested recording", True))
+    return findings

@@ -1,0 +1,88 @@
+"""The classifier of the published study: convolutional blocks, global average pooling, two linear layers."""
+
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+from torch import nn
+
+from soundaug.errors import StudyError
+from soundaug.outputs import whole
+from soundaug.params import Classifier, Features
+
+
+class SoundClassifier(nn.Module):
+    """Mel spectrograms [B, n_mels, T] to class logits [B, n_classes].
+
+    A block is convolution, max pooling, batch norm, ReLU (pooling and norm by ``settings``; with neither, the published
+    network). Pooling comes first because the blocks' first layers are bound by memory: it leaves a quarter to normalise.
+    """
+
+    mean: torch.Tensor
+    std: torch.Tensor
+
+    def __init__(self, settings: Classifier, n_mels: int, n_classes: int) -> None:
+        super().__init__()
+        # Normalisation belongs to the model: it is fitted on the real training clips and saved with the weights.
+        self.register_buffer("mean", torch.zeros(n_mels, 1))
+        self.register_buffer("std", torch.ones(n_mels, 1))
+        layers: list[nn.Module] = []
+        in_channels = 1
+        for out_channels in settings.channels:
+            layers.append(
+                nn.Conv2d(
+                    in_channels, out_channels, settings.kernel, padding=settings.padding, bias=not settings.batch_norm
+                )
+            )
+            if settings.pool > 1:
+                layers.append(nn.MaxPool2d(settings.pool))
+            if settings.batch_norm:
+                layers.append(nn.BatchNorm2d(out_channels))
+            layers.append(nn.ReLU(inplace=True))
+            in_channels = out_channels
+        self.blocks = nn.Sequential(*layers)
+        self.head = nn.Sequential(
+            nn.Linear(in_channels, settings.hidden), nn.ReLU(inplace=True), nn.Linear(settings.hidden, n_classes)
+        )
+
+    def normalize(self, mel: torch.Tensor) -> torch.Tensor:
+        """Mels [B, n_mels, T] as the first convolution takes them [B, 1, n_mels, T]."""
+        image = ((mel - self.mean) / self.std)[:, None]
+        return image.contiguous(memory_format=torch.channels_last)
+
+    def forward(self, mel: torch.Tensor) -> torch.Tensor:
+        features = self.blocks(self.normalize(mel))
+        return self.head(features.mean(dim=(2, 3)))  # [B, C, H, W] -> [B, C]
+
+
+def build_classifier(
+    settings: Classifier, features: Features, n_classes: int, train_mel: torch.Tensor, seed: int
+) -> SoundClassifier:
+    """A fresh classifier, its weights fixed by ``seed``, its normalisation fitted on ``train_mel`` [N, n_mels, T]."""
+    check_size(settings, features)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = SoundClassifier(settings, features.n_mels, n_classes)
+    if features.normalization == "standardize":
+        model.mean.copy_(train_mel.mean(dim=(0, 2))[:, None])
+        model.std.copy_(torch.clamp(train_mel.std(dim=(0, 2)), min=1e-5)[:, None])
+    return model
+
+
+def check_size(settings: Classifier, features: Features) -> None:
+    """Raise StudyError when the blocks shrink the spectrogram to nothing."""
+    for side, size in (("n_mels", features.n_mels), ("n_frames", features.n_frames)):
+        left = size
+        for _ in settings.channels:
+            left = (left + 2 * settings.padding - settings.kernel + 1) // settings.pool
+        if left < 1:
+            raise StudyError(
+                f"params.yaml: classifier: found kernel {settings.kernel}, padding {settings.padding} and pool "
+                f"{settings.pool} that shrink {side} ({size}) to nothing, wanted at least 1 left after every block"
+            )
+
+
+def save_classifier(path: Path, model: SoundClassifier) -> None:
+    """Write the weights, normalisation included, as safetensors."""
+    with whole(path) as partial:
+        save_file({name: tensor.contiguous().cpu() for name, tensor in model.state_dict().items()}, partial)

@@ -1,0 +1,100 @@
+"""The controls: extra clips made without a generator from the same parents as the generated ones."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+import torchaudio
+from tqdm import tqdm
+
+from soundaug.audio import fit, read_mono
+from soundaug.corpus import TABLE, audio_path, read_clips
+from soundaug.features import MelFrontEnd, mels_of_waveforms
+from soundaug.interpolation import Pair
+from soundaug.packed import ClipSet
+from soundaug.params import Control, Params, SpecAugment, Waveform
+
+RAW = Path("data/raw")
+
+
+def extra_clips(control: Control, real: ClipSet, pairs: Sequence[Pair], generated: Path, params: Params) -> ClipSet:
+    """The clips that ``control`` adds to ``real``, one for every generated clip; ``generated`` is its fold's folder."""
+    if control == "duplicate":
+        return first_parents(real, pairs)
+    if control == "mixup":
+        return mixup(real, pairs)
+    if control == "specaugment":
+        return specaugment(real, pairs, params.control.specaugment)
+    if control == "resynthesis":
+        return ClipSet.load(generated / "resynthesis.npz")
+    path_of = {clip.name: audio_path(clip, RAW, Path(params.data.root)) for clip in read_clips(RAW / TABLE)}
+    audio = [path_of[pair.parent_a] for pair in pairs]
+    return waveform(real, pairs, audio, MelFrontEnd(params.features), params.control.waveform, "augment waveforms")
+
+
+def first_parents(real: ClipSet, pairs: Sequence[Pair]) -> ClipSet:
+    """`duplicate`: the first parent of every pair once more; the others below start from it."""
+    return _named(real.take(_rows(real, [pair.parent_a for pair in pairs])), pairs)
+
+
+def mixup(real: ClipSet, pairs: Sequence[Pair]) -> ClipSet:
+    """`mixup` (Zhang et al. 2018) of the same pairs at the same alpha; one class, so the label needs no mixing."""
+    a, b = first_parents(real, pairs), real.take(_rows(real, [pair.parent_b for pair in pairs]))
+    alpha = np.array([pair.alpha for pair in pairs], np.float32)[:, None, None]
+    return ClipSet((1 - alpha) * a.mel + alpha * b.mel, a.class_id, a.fs_id, a.name)
+
+
+def specaugment(real: ClipSet, pairs: Sequence[Pair], settings: SpecAugment) -> ClipSet:
+    """`specaugment` (Park et al. 2019): two masks along each axis, filled with the clip's mean; the pair's seed draws."""
+    parents = first_parents(real, pairs)
+    mel = torch.from_numpy(parents.mel.copy())
+    for row, pair in zip(mel, pairs, strict=True):
+        # torchaudio draws masks from the global generator: lend it the clip's seed.
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(pair.seed)
+            mean = float(row.mean())
+            for axis, part in ((1, settings.frequency), (2, settings.time)):
+                width = max(1, round(part * row.shape[axis - 1])) if part else 0
+                for _ in range(2):
+                    row[:] = torchaudio.functional.mask_along_axis(row[None], width, mean, axis)[0]
+    return ClipSet(mel.numpy(), parents.class_id, parents.fs_id, parents.name)
+
+
+def waveform(
+    real: ClipSet, pairs: Sequence[Pair], audio: Sequence[Path], front_end: MelFrontEnd, settings: Waveform, label: str
+) -> ClipSet:
+    """`waveform`: shift, pitch, gain and noise on the first parents' audio (files ``audio``, one a pair)."""
+    import random
+
+    from audiomentations import AddGaussianSNR, Compose, Gain, PitchShift, Shift  # slow to import, for this control only
+
+    p = settings.probability
+    augment = Compose(
+        [
+            PitchShift(-settings.pitch_semitones, settings.pitch_semitones, p=p),
+            Shift(-settings.shift, settings.shift, rollover=True, p=p),
+            Gain(-settings.gain_db, settings.gain_db, p=p),
+            AddGaussianSNR(settings.noise_snr_db[0], settings.noise_snr_db[1], p=p),
+        ]
+    )
+    features = front_end.settings
+    parents = first_parents(real, pairs)
+    waveforms = np.empty((len(pairs), features.n_samples), np.float32)
+    before = random.getstate(), np.random.get_state()  # audiomentations draws from both global generators
+    for row, pair, path in zip(waveforms, tqdm(pairs, desc=label, disable=None), audio, strict=True):
+        random.seed(pair.seed)
+        np.random.seed(pair.seed)
+        row[:] = augment(fit(read_mono(path, features.sample_rate), features.n_samples), features.sample_rate)
+    random.setstate(before[0])
+    np.random.set_state(before[1])
+    return ClipSet(mels_of_waveforms(waveforms, front_end), parents.class_id, parents.fs_id, parents.name)
+
+
+def _rows(real: ClipSet, names: Sequence[str]) -> np.ndarray:
+    row_of = {str(name): row for row, name in enumerate(real.name)}
+    return np.array([row_of[name] for name in names], np.int64)
+
+
+def _named(clips: ClipSet, pairs: Sequence[Pair]) -> ClipSet:
+    return ClipSet(clips.mel, clips.class_id, clips.fs_id, np.array([pair.name for pair in pairs], dtype=str))

@@ -1,0 +1,31 @@
+"""Mistakes of the user, told in one line."""
+
+import os
+import sys
+from collections.abc import Callable
+from typing import NoReturn
+
+
+class StudyError(Exception):
+    """A mistake the user can mend: names the file or parameter, what was found and what was wanted, in one line."""
+
+
+def run_stage(main: Callable[[], None]) -> NoReturn:
+    """Run a stage's ``main`` and exit: 0 when done, 1 with one line on stderr for a user's mistake, 130 for Ctrl-C."""
+    try:
+        main()
+    except StudyError as error:
+        _leave(f"error: {error}", 1)
+    except KeyboardInterrupt:
+        _leave("interrupted: what was finished is kept, run the same command to go on", 130)
+    except OSError as error:
+        if error.errno is None:
+            raise
+        where = f"{error.filename}: " if error.filename else ""
+        _leave(f"error: {where}{os.strerror(error.errno)}", 1)
+    sys.exit(0)
+
+
+def _leave(line: str, code: int) -> NoReturn:
+    print(" ".join(line.split()), file=sys.stderr)
+    sys.exit(code)

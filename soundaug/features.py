@@ -1,0 +1,101 @@
+"""The mel front end: one for real and generated audio, for classifier and generator."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+import torchaudio
+from joblib import Parallel, delayed
+from tqdm import tqdm
+
+from soundaug.audio import ClipProblem, check_audible, fit, read_mono
+from soundaug.params import Features
+
+CHUNK = 128  # clips whose spectrograms are computed at once
+
+
+class MelFrontEnd:
+    """Waveforms to mel spectrograms: HTK filters without area normalisation, Hann window, centred frames."""
+
+    def __init__(self, settings: Features) -> None:
+        self.settings = settings
+        self.reference = float(torch.hann_window(settings.n_fft).square().sum())
+        self._transform = torchaudio.transforms.MelSpectrogram(
+            sample_rate=settings.sample_rate,
+            n_fft=settings.n_fft,
+            hop_length=settings.hop_length,
+            f_min=settings.fmin_hz,
+            f_max=settings.fmax_hz,
+            n_mels=settings.n_mels,
+        )
+
+    def power(self, waveforms: torch.Tensor) -> torch.Tensor:
+        """Waveforms [B, n_samples] to mel power spectrograms [B, n_mels, T]."""
+        mel: torch.Tensor = self._transform(waveforms)
+        return mel
+
+    def to_db(self, power: torch.Tensor) -> torch.Tensor:
+        """Mel power to dB, cut at floor_db; 0 dB is the power of full-scale white noise in one frequency bin."""
+        decibels = 10 * torch.log10(torch.clamp(power / self.reference, min=1e-20))
+        return torch.clamp(decibels, min=self.settings.floor_db)
+
+    def from_db(self, decibels: torch.Tensor) -> torch.Tensor:
+        """dB back to mel power: the inverse of `to_db` above the floor."""
+        return torch.pow(10.0, decibels / 10) * self.reference
+
+    def __call__(self, waveforms: torch.Tensor) -> torch.Tensor:
+        """Waveforms [B, n_samples] to what the classifier sees [B, n_mels, T]: dB, or power when scale is linear."""
+        power = self.power(waveforms)
+        return self.to_db(power) if self.settings.scale == "log" else power
+
+    def log_mel(self, stored: torch.Tensor) -> torch.Tensor:
+        """What the classifier sees [..., n_mels, T] as dB, whichever scale it is stored in."""
+        return stored if self.settings.scale == "log" else self.to_db(stored)
+
+    def stored(self, log_mel: torch.Tensor) -> torch.Tensor:
+        """dB [..., n_mels, T] as what the classifier sees: the inverse of `log_mel` above the floor."""
+        return log_mel if self.settings.scale == "log" else self.from_db(log_mel)
+
+
+def mels_of_files(
+    paths: Sequence[Path], front_end: MelFrontEnd, on_problem: Callable[[int, ClipProblem], None], label: str
+) -> tuple[np.ndarray, list[int]]:
+    """Decode files over all cores and compute their mels: float32 [N, n_mels, T] and the indices of the clips kept.
+
+    ``on_problem(index, problem)`` is called for a clip that cannot be used: it raises, or returns to leave it out.
+    """
+    settings = front_end.settings
+
+    def decode(path: Path) -> np.ndarray | ClipProblem:
+        try:
+            return fit(check_audible(read_mono(path, settings.sample_rate)), settings.n_samples)
+        except ClipProblem as problem:
+            return problem
+
+    mels = np.empty((len(paths), settings.n_mels, settings.n_frames), np.float32)
+    kept: list[int] = []
+    # libsndfile, soxr and the FFT release the GIL: threads reach every core without a second import of torch.
+    with Parallel(n_jobs=-1, backend="threading") as parallel, tqdm(total=len(paths), desc=label, disable=None) as bar:
+        for start in range(0, len(paths), CHUNK):
+            decoded = parallel(delayed(decode)(path) for path in paths[start : start + CHUNK])
+            waveforms = []
+            for index, waveform in enumerate(decoded, start):
+                if isinstance(waveform, ClipProblem):
+                    on_problem(index, waveform)
+                else:
+                    waveforms.append(waveform)
+                    kept.append(index)
+            if waveforms:
+                mels[len(kept) - len(waveforms) : len(kept)] = front_end(torch.from_numpy(np.stack(waveforms))).numpy()
+            bar.update(len(decoded))
+    return mels[: len(kept)], kept
+
+
+def mels_of_waveforms(waveforms: np.ndarray, front_end: MelFrontEnd) -> np.ndarray:
+    """What the classifier sees [N, n_mels, T] of float32 waveforms [N, n_samples]."""
+    settings = front_end.settings
+    mels = np.empty((len(waveforms), settings.n_mels, settings.n_frames), np.float32)
+    for start in range(0, len(waveforms), CHUNK):
+        mels[start : start + CHUNK] = front_end(torch.from_numpy(waveforms[start : start + CHUNK])).numpy()
+    return mels

@@ -1,0 +1,139 @@
+"""Which clips are interpolated, and how: pairs of one class and different recordings, slerp between their noises."""
+
+import csv
+from collections.abc import Sequence
+from dataclasses import astuple, dataclass, fields
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from soundaug.errors import StudyError
+from soundaug.outputs import write_csv
+from soundaug.params import Generate
+
+
+@dataclass(frozen=True)
+class Pair:
+    """One clip to generate: two parents (names, recordings, folds), the share ``alpha`` of parent b, a seed of its own."""
+
+    name: str
+    class_id: int
+    class_name: str
+    parent_a: str
+    parent_b: str
+    fs_id_a: str
+    fs_id_b: str
+    fold_a: int
+    fold_b: int
+    alpha: float
+    seed: int
+
+
+# The columns of pairs.csv; `class` cannot name a field.
+COLUMNS = [field.name if field.name != "class_name" else "class" for field in fields(Pair)]
+
+
+def draw_pairs(
+    names: Sequence[str],
+    class_ids: np.ndarray,
+    fs_ids: Sequence[str],
+    folds: Sequence[int],
+    classes: Sequence[str],
+    settings: Generate,
+    seed: int,
+    held_out: int,
+) -> list[Pair]:
+    """``per_class`` pairs a class from the training clips given; each class's draws depend on its own clips alone.
+
+    First parents are drawn without repeats until the class is used up; second ones uniformly among the class's clips of
+    other recordings. Raises StudyError for a class without clips, or of one recording unless ``single_recording`` is
+    ``within`` (then its own other clips serve).
+    """
+    pairs = []
+    recordings = np.asarray(fs_ids)
+    for class_id, class_name in enumerate(classes):
+        if settings.per_class == 0:
+            break
+        members = np.flatnonzero(class_ids == class_id)
+        single = len(np.unique(recordings[members])) < 2
+        _check_class(class_name, len(members), single, settings, held_out)
+        random = np.random.default_rng([seed, held_out, class_id])
+        for index, a in enumerate(_first_parents(members, settings.per_class, random)):
+            partners = members[members != a] if single else members[recordings[members] != recordings[a]]
+            b = random.choice(partners)
+            pairs.append(
+                Pair(
+                    name=f"{fs_ids[a]}-{class_id}-{fs_ids[b]}-{index}.flac",
+                    class_id=class_id,
+                    class_name=class_name,
+                    parent_a=str(names[a]),
+                    parent_b=str(names[b]),
+                    fs_id_a=str(fs_ids[a]),
+                    fs_id_b=str(fs_ids[b]),
+                    fold_a=int(folds[a]),
+                    fold_b=int(folds[b]),
+                    alpha=round(float(random.uniform(settings.alpha[0], settings.alpha[-1])), 6),
+                    seed=int(random.integers(2**31)),
+                )
+            )
+    return pairs
+
+
+def _first_parents(members: np.ndarray, count: int, random: np.random.Generator) -> np.ndarray:
+    rounds = [random.permutation(members) for _ in range(-(-count // len(members)))]
+    return np.concatenate(rounds)[:count]
+
+
+def _check_class(class_name: str, n_clips: int, single: bool, settings: Generate, held_out: int) -> None:
+    where = f"class {class_name}, fold {held_out} held out"
+    if n_clips == 0:
+        raise StudyError(f"{where}: found no training clips, wanted at least two of different recordings")
+    if not single:
+        return
+    if settings.single_recording == "error":
+        raise StudyError(
+            f"{where}: found one training recording, wanted two or more to pair "
+            "(or generate.single_recording: within, to pair clips of the same recording)"
+        )
+    if n_clips < 2:
+        raise StudyError(f"{where}: found one training clip, wanted two or more to pair")
+
+
+def write_pairs(path: Path, pairs: Sequence[Pair]) -> None:
+    """Write pairs.csv."""
+    write_csv(path, COLUMNS, (astuple(pair) for pair in pairs))
+
+
+def read_pairs(path: Path) -> list[Pair]:
+    """Read what `write_pairs` wrote; raises StudyError when it is missing or something else."""
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            reader = csv.reader(file)
+            if next(reader, None) != COLUMNS:
+                raise StudyError(f"{path}: found other columns, wanted {', '.join(COLUMNS)}")
+            types: list[type] = [field.type for field in fields(Pair)]  # type: ignore[misc]
+            return [Pair(*(kind(text) for kind, text in zip(types, row, strict=True))) for row in reader]
+    except FileNotFoundError:
+        raise StudyError(f"{path}: not there, wanted the table that generate writes") from None
+    except ValueError as error:
+        raise StudyError(f"{path}: {error}") from None
+
+
+def slerp(a: torch.Tensor, b: torch.Tensor, alpha: torch.Tensor) -> torch.Tensor:
+    """Spherical interpolation (Shoemake 1985) of noises [B, ...], one angle per clip, ``alpha`` [B] from a (0) to b (1).
+
+    Vectors so close to parallel or opposite that the sine vanishes are interpolated linearly.
+    """
+    shape = (-1,) + (1,) * (a.dim() - 1)
+    flat_a, flat_b = a.flatten(1).double(), b.flatten(1).double()
+    lengths = flat_a.norm(dim=1) * flat_b.norm(dim=1)
+    cosine = torch.clamp((flat_a * flat_b).sum(dim=1) / torch.clamp(lengths, min=1e-12), -1, 1)
+    omega = torch.acos(cosine)
+    sine = torch.sin(omega)
+    alpha = alpha.double()
+    linear = sine.abs() < 1e-4
+    safe = torch.where(linear, torch.ones_like(sine), sine)
+    weight_a = torch.where(linear, 1 - alpha, torch.sin((1 - alpha) * omega) / safe)
+    weight_b = torch.where(linear, alpha, torch.sin(alpha * omega) / safe)
+    return (weight_a.view(shape) * a + weight_b.view(shape) * b).to(a.dtype)

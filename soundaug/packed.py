@@ -1,0 +1,89 @@
+"""Clips packed as arrays: the mel spectrograms of a fold, or of generated clips, in one file."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Self
+from zipfile import BadZipFile
+
+import numpy as np
+
+from soundaug.errors import StudyError
+from soundaug.outputs import whole
+
+
+@dataclass(frozen=True)
+class ClipSet:
+    """``mel`` float32 [N, n_mels, T]; ``class_id`` int64 [N]; ``fs_id`` (the recording) and ``name`` text [N]."""
+
+    mel: np.ndarray
+    class_id: np.ndarray
+    fs_id: np.ndarray
+    name: np.ndarray
+
+    def __post_init__(self) -> None:
+        if len({len(getattr(self, field.name)) for field in fields(self)}) != 1:
+            raise ValueError("arrays of different lengths")
+
+    def __len__(self) -> int:
+        return len(self.name)
+
+    @classmethod
+    def pack(cls, mel: np.ndarray, class_ids: Sequence[int], fs_ids: Sequence[str], names: Sequence[str]) -> Self:
+        """A set from ``mel`` and plain lists."""
+        return cls(mel, np.array(class_ids, np.int64), np.array(fs_ids, dtype=str), np.array(names, dtype=str))
+
+    def take(self, index: np.ndarray) -> Self:
+        """The clips at ``index`` (integers or booleans), in that order."""
+        return type(self)(self.mel[index], self.class_id[index], self.fs_id[index], self.name[index])
+
+    def save(self, path: Path) -> None:
+        """Write one .npz, the same bytes for the same arrays."""
+        with whole(path) as partial, partial.open("wb") as file:
+            np.savez(file, mel=self.mel, class_id=self.class_id, fs_id=self.fs_id, name=self.name)
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """Read what `save` wrote; raises StudyError when the file is missing or is something else."""
+        try:
+            with np.load(path, allow_pickle=False) as arrays:
+                return cls(*(arrays[field.name] for field in fields(cls)))
+        except FileNotFoundError:
+            raise StudyError(f"{path}: not there, wanted packed features (dvc repro makes them)") from None
+        except (ValueError, KeyError, OSError, EOFError, BadZipFile) as error:
+            raise StudyError(f"{path}: found no packed features ({error}), wanted what featurize writes") from None
+
+
+def concatenate(sets: Sequence[ClipSet]) -> ClipSet:
+    """All clips of ``sets`` (at least one) in order."""
+    return ClipSet(*(np.concatenate([getattr(one, field.name) for one in sets]) for field in fields(ClipSet)))
+
+
+def fold_file(features: Path, fold: int) -> Path:
+    """Where featurize packs ``fold``."""
+    return features / f"fold{fold}.npz"
+
+
+def folds_of(features: Path) -> list[int]:
+    """The folds that featurize packed, ascending."""
+    return sorted(int(path.stem.removeprefix("fold")) for path in features.glob("fold*.npz"))
+
+
+def class_list(features: Path) -> list[str]:
+    """The names of the classes by id, as featurize wrote them."""
+    path = features / "classes.json"
+    try:
+        names: list[str] = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise StudyError(f"{path}: found no list of classes ({error}), wanted what featurize writes") from None
+    return names
+
+
+def split(features: Path, held_out: int) -> tuple[ClipSet, ClipSet]:
+    """Training clips (every other fold, ascending) and test clips (``held_out``); StudyError if the fold is not there."""
+    folds = folds_of(features)
+    if held_out not in folds or len(folds) < 2:
+        raise StudyError(f"params.yaml: folds: found {held_out}, wanted one of the corpus's {folds}, of at least two")
+    train = concatenate([ClipSet.load(fold_file(features, fold)) for fold in folds if fold != held_out])
+    return train, ClipSet.load(fold_file(features, held_out))

@@ -1,0 +1,312 @@
+"""The one schema of params.yaml: typed, frozen, every key required, ranges checked where they are declared."""
+
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import ErrorDetails
+
+from soundaug.errors import StudyError
+
+PARAMS_FILE = Path("params.yaml")
+
+Control = Literal["duplicate", "waveform", "specaugment", "mixup", "resynthesis"]
+Problem = Literal["missing", "unreadable", "empty", "not_finite", "silent"]
+
+Unit = Annotated[float, Field(ge=0.0, le=1.0)]
+Positive = Annotated[int, Field(ge=1)]
+Seed = Annotated[int, Field(ge=0, le=2**31 - 1)]
+
+
+class Settings(BaseModel):
+    """Base of every section: an unknown key, a missing key or a wrong type is an error, values never change."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+
+class Synthetic(Settings):
+    """The embedded corpus: ``recordings_per_class`` x ``slices_per_recording`` clips a class, spread over the folds."""
+
+    recordings_per_class: Positive
+    slices_per_recording: Positive
+    snr_db: Annotated[list[float], Field(min_length=2, max_length=2)]  # lowest and highest, drawn per recording
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.snr_db[0] > self.snr_db[1]:
+            raise ValueError("wanted snr_db as [lowest, highest]")
+        return self
+
+
+class Download(Settings):
+    """Where UrbanSound8K comes from and the MD5 its archive must have."""
+
+    url: Annotated[str, Field(pattern=r"^https?://")]
+    md5: Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
+
+
+class Data(Settings):
+    """Where the labelled clips come from and how they fall into folds."""
+
+    source: Literal["synthetic", "urbansound8k", "directory"]
+    root: Annotated[str, Field(min_length=1)]  # the folder of `directory`, watched by dvc repro
+    group_pattern: str | None  # regular expression with one group that reads the recording's id from a path under root
+    n_folds: Annotated[int, Field(ge=2)]  # folds made where the source has none, and by the random split
+    split: Literal["official", "random"]  # random: by clip, leaky, to reproduce the published figure only
+    skip: list[Problem]  # clips with these problems are left out and counted; any other stops the pipeline
+    synthetic: Synthetic
+    download: Download
+
+    @model_validator(mode="after")
+    def _one_group(self) -> Self:
+        if self.group_pattern is not None:
+            try:
+                groups = re.compile(self.group_pattern).groups
+            except re.error as error:
+                raise ValueError(f"group_pattern is no regular expression ({error})") from None
+            if groups != 1:
+                raise ValueError(f"group_pattern has {groups} groups, wanted exactly one: the recording's id")
+        return self
+
+
+class Features(Settings):
+    """The mel front end that real clips, generator and classifier share."""
+
+    sample_rate: Annotated[int, Field(ge=4000, le=192000)]  # Hz
+    clip_seconds: Annotated[float, Field(gt=0.0, le=60.0)]  # longer clips are cut, shorter ones padded with zeros
+    n_fft: Annotated[int, Field(ge=64, le=32768)]  # samples
+    hop_length: Positive  # samples
+    n_mels: Annotated[int, Field(ge=8, le=512)]
+    fmin_hz: Annotated[float, Field(ge=0.0)]
+    fmax_hz: Annotated[float, Field(gt=0.0)]
+    scale: Literal["log", "linear"]  # what the classifier sees; the generator always works on the log mel
+    floor_db: float  # level below which a log mel is cut; 0 dB is the power of full-scale white noise in one bin
+    ceiling_db: float  # level that the generator takes as its highest
+    normalization: Literal["none", "standardize"]  # per mel band, fitted on the real training clips
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.hop_length > self.n_fft:
+            raise ValueError(f"hop_length is {self.hop_length}, wanted at most n_fft ({self.n_fft})")
+        if not self.fmin_hz < self.fmax_hz <= self.sample_rate / 2:
+            raise ValueError(
+                f"fmin_hz, fmax_hz are {self.fmin_hz}, {self.fmax_hz}, "
+                f"wanted fmin < fmax <= sample_rate / 2 ({self.sample_rate / 2})"
+            )
+        if self.floor_db >= self.ceiling_db:
+            raise ValueError(f"floor_db is {self.floor_db}, wanted less than ceiling_db ({self.ceiling_db})")
+        return self
+
+    @property
+    def n_samples(self) -> int:
+        """Samples a clip is cut or padded to."""
+        return round(self.clip_seconds * self.sample_rate)
+
+    @property
+    def n_frames(self) -> int:
+        """Frames of a clip's mel spectrogram (centred frames)."""
+        return 1 + self.n_samples // self.hop_length
+
+
+class Generator(Settings):
+    """The class-conditional diffusion model and its training."""
+
+    patch: Annotated[int, Field(ge=1, le=16)]  # space-to-depth factor: patch x patch mel bins become channels
+    channels: Annotated[list[Positive], Field(min_length=1)]  # of the U-Net's levels, each half the size of the last
+    attention_levels: Annotated[int, Field(ge=0)]  # how many of the lowest levels have self-attention
+    layers_per_block: Positive
+    train_timesteps: Annotated[int, Field(ge=10)]
+    beta_schedule: Literal["linear", "squaredcos_cap_v2"]
+    min_snr_gamma: Annotated[float, Field(gt=0.0)]
+    label_dropout: Unit
+    steps: Positive
+    batch_size: Positive
+    learning_rate: Annotated[float, Field(gt=0.0)]
+    warmup_steps: Annotated[int, Field(ge=0)]
+    weight_decay: Annotated[float, Field(ge=0.0)]
+    clip_norm: Annotated[float, Field(gt=0.0)]
+    ema_decay: Unit
+    checkpoint_every: Positive  # steps between resumable checkpoints
+    precision: Literal["auto", "float32", "bfloat16"]
+
+    @model_validator(mode="after")
+    def _levels(self) -> Self:
+        if self.attention_levels > len(self.channels):
+            raise ValueError(f"attention_levels is {self.attention_levels}, wanted at most {len(self.channels)} levels")
+        return self
+
+    @property
+    def multiple(self) -> int:
+        """What the mel's height and width are padded to a multiple of."""
+        return int(self.patch * 2 ** (len(self.channels) - 1))
+
+
+class Generate(Settings):
+    """How clips are made: both parents inverted to noise, slerp, decoded."""
+
+    per_class: Annotated[int, Field(ge=0)]
+    alpha: Annotated[list[Unit], Field(min_length=1, max_length=2)]  # [0.5]: fixed; [0.2, 0.8]: drawn per clip
+    steps: Positive  # of DDIM, in both directions
+    guidance: Annotated[float, Field(ge=0.0)]  # 1: the conditional model alone
+    batch_size: Positive
+    single_recording: Literal["error", "within"]  # a class with one training recording: stop, or pair its own slices
+    precision: Literal["auto", "float32", "bfloat16"]
+
+
+class Invert(Settings):
+    """Mel spectrogram to audio."""
+
+    iterations: Positive  # of Griffin-Lim
+    momentum: Annotated[float, Field(ge=0.0, lt=1.0)]  # 0.99: fast Griffin-Lim
+
+
+class Waveform(Settings):
+    """The control `waveform`: ranges of audiomentations' transforms, each applied with ``probability``."""
+
+    probability: Unit
+    shift: Unit  # largest part of the clip it is shifted by, either way
+    pitch_semitones: Annotated[float, Field(ge=0.0, le=24.0)]
+    gain_db: Annotated[float, Field(ge=0.0)]
+    noise_snr_db: Annotated[list[float], Field(min_length=2, max_length=2)]
+
+
+class SpecAugment(Settings):
+    """The control `specaugment`: two masks of each kind, at most this part of the axis each."""
+
+    frequency: Unit
+    time: Unit
+
+
+class Bare(Settings):
+    """A control without settings of its own."""
+
+
+class Controls(Settings):
+    """What each control is made with, by its name."""
+
+    duplicate: Bare
+    waveform: Waveform
+    specaugment: SpecAugment
+    mixup: Bare
+    resynthesis: Bare
+
+
+class Classifier(Settings):
+    """Three (or more) convolutional blocks, global average pooling and two linear layers."""
+
+    channels: Annotated[list[Positive], Field(min_length=1)]
+    kernel: Annotated[int, Field(ge=1, le=15)]
+    padding: Annotated[int, Field(ge=0, le=7)]
+    pool: Annotated[int, Field(ge=1, le=8)]  # side of the max pooling after each convolution; 1: none
+    batch_norm: bool
+    hidden: Positive
+
+
+class Training(Settings):
+    """How every arm's classifier is trained: one budget, either steps or epochs."""
+
+    steps: Positive | None
+    epochs: Positive | None
+    batch_size: Annotated[int, Field(ge=2)]
+    learning_rate: Annotated[float, Field(gt=0.0)]
+    weight_decay: Annotated[float, Field(ge=0.0)]
+    schedule: Literal["constant", "cosine"]
+    average_decay: Annotated[float, Field(ge=0.0, lt=1.0)]  # of the averaged weights; 0: the last weights themselves
+    evaluations: Positive  # how often the test fold is looked at for the curves
+    precision: Literal["auto", "float32", "bfloat16"]
+
+    @model_validator(mode="after")
+    def _one_budget(self) -> Self:
+        if (self.steps is None) == (self.epochs is None):
+            raise ValueError(f"steps is {self.steps} and epochs {self.epochs}, wanted exactly one of them, null the other")
+        return self
+
+
+class Evaluate(Settings):
+    """The statistics and pictures of the report."""
+
+    bootstrap: Annotated[int, Field(ge=100)]
+    confidence: Annotated[float, Field(gt=0.5, lt=1.0)]
+    seed: Seed
+
+
+class Params(Settings):
+    """Everything params.yaml holds."""
+
+    seed: Seed  # of the data and the generated clips
+    folds: Annotated[list[Positive], Field(min_length=1)]  # held out one at a time; all other folds train
+    seeds: Annotated[list[Seed], Field(min_length=1)]  # of the classifiers
+    controls: list[Control]
+    data: Data
+    features: Features
+    generator: Generator
+    generate: Generate
+    invert: Invert
+    control: Controls
+    classifier: Classifier
+    training: Training
+    evaluate: Evaluate
+
+    @model_validator(mode="after")
+    def _no_repeats(self) -> Self:
+        for name in ("folds", "seeds", "controls"):
+            values = getattr(self, name)
+            if len(set(values)) != len(values):
+                raise ValueError(f"{name} is {values}, wanted every value once")
+        return self
+
+    @property
+    def arms(self) -> list[str]:
+        """Every trained arm, base first."""
+        return ["base", "aug", *self.controls]
+
+
+def load_params(path: Path = PARAMS_FILE) -> Params:
+    """Read and check ``path``; raises StudyError that names the parameter, what was found and what was wanted."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise StudyError(f"{path}: not there, wanted a parameter file such as presets/quick.yaml") from None
+    try:
+        return parse_params(yaml.safe_load(text))
+    except yaml.YAMLError as error:
+        raise StudyError(f"{path}: not valid YAML: {error}") from None
+    except StudyError as error:
+        raise StudyError(f"{path}: {error}") from None
+
+
+def parse_params(values: Any) -> Params:
+    """Check a parsed params.yaml; raises StudyError on the first thing that is wrong."""
+    if not isinstance(values, dict):
+        raise StudyError(f"found {type(values).__name__}, wanted a mapping of parameters")
+    try:
+        return Params.model_validate(values)
+    except ValidationError as error:
+        raise StudyError("; ".join(_explain(detail) for detail in error.errors()[:3])) from None
+
+
+def _explain(detail: ErrorDetails) -> str:
+    """One line for one pydantic error."""
+    name = ".".join(str(part) for part in detail["loc"]) or "params"
+    kind, found = detail["type"], detail["input"]
+    if kind == "missing":
+        return f"{name}: missing, wanted a value (presets/ shows every parameter)"
+    if kind == "extra_forbidden":
+        return f"{name}: unknown parameter, wanted one of the schema's (presets/ shows every parameter)"
+    if kind == "value_error":
+        return f"{name}: {detail['msg'].removeprefix('Value error, ')}"
+    wanted = detail["msg"].removeprefix("Input should be ")
+    hint = ""
+    if isinstance(found, str) and _is_number(found):
+        hint = f" (quoted, or an exponent without a point: YAML reads {found} as text, write {float(found)!r})"
+    return f"{name}: found {found!r}, wanted {wanted}{hint}"
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True

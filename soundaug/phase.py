@@ -1,0 +1,100 @@
+"""Mel spectrogram to audio: least-squares mel inversion, then Griffin-Lim (Griffin & Lim 1984; fast: Perraudin 2013)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torchaudio
+from tqdm import tqdm
+
+from soundaug.audio import from_pcm16, to_pcm16
+from soundaug.features import MelFrontEnd
+from soundaug.params import Invert
+
+
+@dataclass(frozen=True)
+class RoundTrip:
+    """How far a clip's audio is from the log mel it was made of."""
+
+    level_error_db: float  # of the whole clip's mel power
+    log_mel_error_db: float  # root mean square over bands and frames
+    limited_share: float  # 1 when the clip was turned down to stay within full scale, else 0
+
+
+class PhaseReconstruction:
+    """Log mels of one front end to waveforms, the level kept."""
+
+    def __init__(self, front_end: MelFrontEnd, settings: Invert) -> None:
+        features = front_end.settings
+        self.front_end = front_end
+        self.settings = settings
+        self._window = torch.hann_window(features.n_fft)
+        self._to_linear = torchaudio.transforms.InverseMelScale(
+            n_stft=features.n_fft // 2 + 1,
+            n_mels=features.n_mels,
+            sample_rate=features.sample_rate,
+            f_min=features.fmin_hz,
+            f_max=features.fmax_hz,
+            driver="gelsd",
+        )
+
+    def __call__(self, log_mel: torch.Tensor, seed: int) -> torch.Tensor:
+        """One clip's log mel [n_mels, T] in dB to its waveform [n_samples] (may pass +-1); ``seed`` fixes the first phases.
+
+        The result is scaled by one gain so that its mel power sums to that of ``log_mel``: phase reconstruction from an
+        inconsistent spectrogram loses energy.
+        """
+        features = self.front_end.settings
+        power = self.front_end.from_db(log_mel)
+        # torchaudio draws the first phases from the global generator, which takes no argument: lend it one seed.
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            waveform = torchaudio.functional.griffinlim(
+                self._to_linear(power),
+                window=self._window,
+                n_fft=features.n_fft,
+                hop_length=features.hop_length,
+                win_length=features.n_fft,
+                power=2.0,
+                n_iter=self.settings.iterations,
+                momentum=self.settings.momentum,
+                length=features.n_samples,
+                rand_init=True,
+            )
+        reached = self.front_end.power(waveform[None]).sum()
+        return waveform * torch.sqrt(power.sum() / torch.clamp(reached, min=1e-20))
+
+
+def reconstruct(
+    log_mels: np.ndarray, seeds: Sequence[int], phase: PhaseReconstruction, label: str
+) -> tuple[np.ndarray, list[RoundTrip]]:
+    """16-bit waveforms int16 [N, n_samples] for log mels [N, n_mels, T] in dB, and what each lost on the way.
+
+    A clip that would pass full scale is turned down as a whole. Clip by clip: on a CPU faster than a batch, whose
+    spectrograms leave the cache between two Fourier transforms.
+    """
+    samples = np.empty((len(log_mels), phase.front_end.settings.n_samples), np.int16)
+    errors = []
+    for row, log_mel, seed in zip(samples, tqdm(log_mels, desc=label, disable=None, unit="clip"), seeds, strict=True):
+        target = torch.from_numpy(log_mel)
+        waveform = phase(target, seed)
+        peak = float(waveform.abs().max())
+        row[:] = to_pcm16((waveform / max(1.0, peak)).numpy())
+        errors.append(round_trip(target, torch.from_numpy(from_pcm16(row)), peak > 1, phase.front_end))
+    return samples, errors
+
+
+def round_trip(log_mel: torch.Tensor, waveform: torch.Tensor, limited: bool, front_end: MelFrontEnd) -> RoundTrip:
+    """Compare ``waveform`` [n_samples] with the ``log_mel`` [n_mels, T] it was made of."""
+    power = front_end.power(waveform[None])[0]
+    level = 10 * torch.log10(torch.clamp(power.sum() / front_end.from_db(log_mel).sum(), min=1e-20))
+    error = (front_end.to_db(power) - log_mel).square().mean().sqrt()
+    return RoundTrip(abs(float(level)), float(error), float(limited))
+
+
+def mean_errors(errors: Sequence[RoundTrip]) -> dict[str, float]:
+    """The mean of every figure over the clips; nothing for no clips."""
+    if not errors:
+        return {}
+    return {name: round(float(np.mean([getattr(one, name) for one in errors])), 4) for name in vars(errors[0])}

@@ -1,0 +1,160 @@
+"""Training of the classifier: one function for every arm, which differ in the training set and in nothing else."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from tqdm import tqdm
+
+from soundaug.classifier import SoundClassifier, build_classifier
+from soundaug.device import autocast, choose_device, generator_of
+from soundaug.errors import StudyError
+from soundaug.optimizer import AdamW
+from soundaug.packed import ClipSet, concatenate
+from soundaug.params import Classifier, Features, Training
+
+TEST_BATCH = 256
+
+
+@dataclass(frozen=True)
+class HistoryRow:
+    """One look at the curves: training figures since the last look, test figures of the weights that would be kept."""
+
+    step: int
+    epoch: float
+    learning_rate: float
+    train_loss: float
+    train_accuracy: float
+    test_loss: float
+    test_accuracy: float
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A finished run: the model (averaged weights where asked for), test probabilities [N, n_classes], the curves."""
+
+    model: SoundClassifier
+    probabilities: np.ndarray
+    history: list[HistoryRow]
+    steps: int
+
+
+def train_classifier(
+    real: ClipSet,
+    extra: ClipSet | None,
+    test: ClipSet,
+    n_classes: int,
+    features: Features,
+    settings: Training,
+    network: Classifier,
+    seed: int,
+    label: str,
+) -> Trained:
+    """Train on ``real`` and ``extra`` clips together; test clips are only looked at, never chosen by.
+
+    Normalisation is fitted on ``real`` alone. No or empty ``extra`` is the base arm, to the bit. Raises StudyError when
+    the loss stops being a number.
+    """
+    device = choose_device()
+    train = concatenate([real, extra]) if extra is not None and len(extra) else real
+    model = build_classifier(network, features, n_classes, torch.from_numpy(real.mel), seed)
+    model.to(device, memory_format=torch.channels_last)
+    averaged = None
+    if settings.average_decay > 0:
+        averaged = AveragedModel(
+            model, multi_avg_fn=get_ema_multi_avg_fn(settings.average_decay), use_buffers=False
+        )
+    # Without weight decay this is Adam, the published optimiser.
+    optimizer = AdamW(model.parameters(), settings.learning_rate, settings.weight_decay)
+    mel, labels = torch.from_numpy(train.mel).to(device), torch.from_numpy(train.class_id).to(device)
+    steps = n_steps(settings, len(train))
+    looks = {math.ceil(steps * look / settings.evaluations) for look in range(1, settings.evaluations + 1)}
+    history: list[HistoryRow] = []
+    seen = correct = 0
+    loss_sum = 0.0
+    batches = index_batches(len(train), settings, steps, generator_of(seed, 2))
+    for step, batch in enumerate(tqdm(batches, total=steps, desc=label, disable=None, unit="step"), 1):
+        rate = settings.learning_rate
+        if settings.schedule == "cosine":
+            rate *= 0.5 * (1 + math.cos(math.pi * (step - 1) / steps))
+        optimizer.learning_rate = rate
+        batch = batch.to(device)
+        model.train()
+        with autocast(device, settings.precision):
+            logits = model(mel[batch])
+        loss = F.cross_entropy(logits.float(), labels[batch])
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        if averaged is not None:
+            averaged.update_parameters(model)
+        loss_sum += loss.item() * len(batch)
+        correct += int((logits.argmax(dim=1) == labels[batch]).sum())
+        seen += len(batch)
+        if step in looks:
+            if not math.isfinite(loss_sum):
+                raise StudyError(
+                    f"{label}: found a loss of {loss_sum} by step {step}, wanted a number: "
+                    "lower training.learning_rate or set training.precision to float32"
+                )
+            probabilities = predict(averaged.module if averaged is not None else model, test.mel, device)
+            history.append(
+                HistoryRow(
+                    step=step,
+                    epoch=step * settings.batch_size / len(train),
+                    learning_rate=rate,
+                    train_loss=loss_sum / seen,
+                    train_accuracy=correct / seen,
+                    test_loss=cross_entropy(probabilities, test.class_id),
+                    test_accuracy=float((probabilities.argmax(axis=1) == test.class_id).mean()),
+                )
+            )
+            seen = correct = 0
+            loss_sum = 0.0
+    kept = averaged.module if averaged is not None else model
+    return Trained(kept.cpu(), probabilities, history, steps)
+
+
+def n_steps(settings: Training, n_clips: int) -> int:
+    """Optimiser steps: the same in every arm, or as many as the epochs of ``n_clips`` take."""
+    if settings.steps is not None:
+        return settings.steps
+    assert settings.epochs is not None
+    return settings.epochs * math.ceil(n_clips / settings.batch_size)
+
+
+def index_batches(
+    n_clips: int, settings: Training, steps: int, random: torch.Generator
+) -> Iterator[torch.Tensor]:
+    """Indices of each step's clips: shuffled passes over all clips.
+
+    Counted in epochs, each pass ends with a smaller batch; counted in steps, batches are all full and run on from one
+    pass to the next.
+    """
+    if settings.epochs is not None:
+        for _ in range(settings.epochs):
+            yield from torch.randperm(n_clips, generator=random).split(settings.batch_size)
+        return
+    queue = torch.empty(0, dtype=torch.int64)
+    for _ in range(steps):
+        while len(queue) < settings.batch_size:
+            queue = torch.cat([queue, torch.randperm(n_clips, generator=random)])
+        batch, queue = queue[: settings.batch_size], queue[settings.batch_size :]
+        yield batch
+
+
+@torch.inference_mode()
+def predict(model: SoundClassifier, mel: np.ndarray, device: torch.device) -> np.ndarray:
+    """Class probabilities float64 [N, n_classes] of mels [N, n_mels, T], in float32 arithmetic."""
+    model.eval()
+    logits = [model(batch.to(device)).cpu() for batch in torch.from_numpy(mel).split(TEST_BATCH)]
+    return torch.softmax(torch.cat(logits).double(), dim=1).numpy()
+
+
+def cross_entropy(probabilities: np.ndarray, class_ids: np.ndarray) -> float:
+    """Mean negative log-probability of the true classes, probabilities kept from 0."""
+    return float(-np.log(np.maximum(probabilities[np.arange(len(class_ids)), class_ids], 1e-12)).mean())

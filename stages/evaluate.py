@@ -1,0 +1,66 @@
+"""Compare the arms: metrics, tables for plots, figures and the report. Nothing is written where a leak is found."""
+
+from pathlib import Path
+from typing import Any
+
+from soundaug import evaluation, plots, report
+from soundaug.audit import audit
+from soundaug.errors import run_stage
+from soundaug.outputs import whole, write_csv, write_json
+from soundaug.params import load_params
+
+DATA = Path("data")
+REPORTS = Path("reports")
+
+
+def main() -> None:
+    """Read data/runs and what led to it, write reports/."""
+    params = load_params()
+    found = audit(DATA, params)
+    study = evaluation.load_study(DATA, params)
+    metrics = evaluation.compute_metrics(study, params, DATA) | {"audit": found.metrics}
+    examples = evaluation.load_examples(DATA, params, study.classes)
+    figures = {
+        "accuracy.png": plots.accuracy_figure(study, metrics, params),
+        "differences.png": plots.difference_figure(study, metrics, params),
+        "confusion.png": plots.confusion_figure(study),
+        "per_class.png": plots.class_figure(study, metrics, params),
+        "curves.png": plots.curves_figure(study),
+    }
+    if examples:
+        figures["spectrograms.png"] = plots.spectrogram_figure(examples, params.features)
+    tables = {
+        "accuracy": evaluation.accuracy_table(study),
+        "summary": evaluation.summary_table(study, metrics),
+        "confusion_base": evaluation.confusion_table(study, "base"),
+        "confusion_aug": evaluation.confusion_table(study, "aug"),
+        "per_class": evaluation.class_table(study),
+        "curves": evaluation.curves_table(study),
+        # one file an arm: DVC's line template draws a line a file
+        **{f"curves_{arm}": evaluation.curves_table(study, [arm]) for arm in ("base", "aug")},
+    }
+    text = report.render(study, metrics, found, params, figures)
+
+    write_json(REPORTS / "metrics.json", metrics)
+    write_json(REPORTS / "environment.json", report.environment())
+    with whole(REPORTS / "plots") as folder:
+        folder.mkdir()
+        for name, rows in tables.items():
+            write_table(folder / f"{name}.csv", rows)
+    with whole(REPORTS / "figures") as folder:
+        folder.mkdir()
+        for name, content in figures.items():
+            (folder / name).write_bytes(content)
+    with whole(REPORTS / "report.md") as partial:
+        partial.write_text(text, encoding="utf-8")
+    print(report.summary(metrics, params))
+    print(f"\nreport: {REPORTS / 'report.md'}")
+
+
+def write_table(path: Path, rows: list[dict[str, Any]]) -> None:
+    """Write rows of the same columns; a value that is not there is an empty cell."""
+    write_csv(path, list(rows[0]), (list(row.values()) for row in rows))
+
+
+if __name__ == "__main__":
+    run_stage(main)

@@ -1,0 +1,63 @@
+"""featurize: every clip's mel spectrogram, packed per fold, from data/raw to data/features."""
+
+from pathlib import Path
+
+from soundaug.audio import ClipProblem
+from soundaug.corpus import (
+    EXCLUDED,
+    TABLE,
+    audio_path,
+    class_names,
+    random_split,
+    read_clips,
+    read_excluded,
+    write_excluded,
+)
+from soundaug.errors import StudyError, run_stage
+from soundaug.features import MelFrontEnd, mels_of_files
+from soundaug.outputs import whole, write_json
+from soundaug.packed import ClipSet, fold_file
+from soundaug.params import load_params
+
+RAW = Path("data/raw")
+FEATURES = Path("data/features")
+
+
+def main() -> None:
+    params = load_params()
+    clips = read_clips(RAW / TABLE)
+    classes = class_names(clips)
+    if params.data.split == "random":
+        clips = random_split(clips, params.data.n_folds, params.seed)
+    paths = [audio_path(clip, RAW, Path(params.data.root)) for clip in clips]
+    excluded = read_excluded(RAW / EXCLUDED)
+
+    def leave_out(index: int, problem: ClipProblem) -> None:
+        if problem.kind not in params.data.skip:
+            raise StudyError(
+                f"{paths[index]}: {problem}, wanted audio (or {problem.kind} in data.skip, to leave such clips out)"
+            )
+        excluded.append((clips[index].name, problem.kind))
+
+    mels, kept = mels_of_files(paths, MelFrontEnd(params.features), leave_out, "featurize")
+    left = [clips[index] for index in kept]
+    for class_id, name in enumerate(classes):
+        if all(clip.class_id != class_id for clip in left):
+            raise StudyError(f"class {name}: found no usable clip, wanted at least one (data.skip left all of them out)")
+    with whole(FEATURES) as partial:
+        partial.mkdir()
+        for fold in sorted({clip.fold for clip in left}):
+            rows = [row for row, clip in enumerate(left) if clip.fold == fold]
+            ClipSet.pack(
+                mels[rows],
+                [left[row].class_id for row in rows],
+                [left[row].fs_id for row in rows],
+                [left[row].name for row in rows],
+            ).save(fold_file(partial, fold))
+        write_json(partial / "classes.json", classes)
+        write_excluded(partial / EXCLUDED, excluded)
+    print(f"{len(left)} clips of {len(classes)} classes, {len(excluded)} left out")
+
+
+if __name__ == "__main__":
+    run_stage(main)

@@ -1,0 +1,55 @@
+"""invert: generated mels to audio, and the first parents' mels the same way for the resynthesis control."""
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from soundaug.audio import write_flac
+from soundaug.corpus import TABLE, Clip, layout_path, write_clips
+from soundaug.errors import run_stage
+from soundaug.features import MelFrontEnd
+from soundaug.interpolation import read_pairs
+from soundaug.outputs import whole, write_json
+from soundaug.packed import ClipSet, split
+from soundaug.params import load_params
+from soundaug.phase import PhaseReconstruction, mean_errors, reconstruct
+
+FEATURES = Path("data/features")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--fold", type=int, required=True, help="the fold held out")
+    fold = parser.parse_args().fold
+    params = load_params()
+    folder = Path(f"data/generated/fold{fold}")
+    pairs = read_pairs(folder / "pairs.csv")
+    seeds = [pair.seed for pair in pairs]
+    front_end = MelFrontEnd(params.features)
+    phase = PhaseReconstruction(front_end, params.invert)
+
+    log_mels = ClipSet.load(folder / "mels.npz").mel
+    samples, errors = reconstruct(log_mels, seeds, phase, f"generated clips, fold {fold}")
+    with whole(folder / "clips") as partial:
+        clips = []
+        for pair, waveform in zip(pairs, samples, strict=True):
+            path = layout_path(fold, pair.name)
+            write_flac(partial / path, waveform, params.features.sample_rate)
+            clips.append(Clip(pair.name, pair.fs_id_a, fold, pair.class_id, pair.class_name, path))
+        write_clips(partial / TABLE, clips)
+        write_json(partial / "summary.json", mean_errors(errors))
+
+    real, _ = split(FEATURES, fold)
+    row_of = {str(name): row for row, name in enumerate(real.name)}
+    stored = torch.from_numpy(real.mel[[row_of[pair.parent_a] for pair in pairs]])
+    log_mels = front_end.log_mel(stored).numpy()
+    samples, _ = reconstruct(log_mels, seeds, phase, f"resynthesized parents, fold {fold}")
+    with whole(folder / "resynthesized.npy") as partial, partial.open("wb") as file:
+        np.save(file, samples)
+    print(f"fold {fold}: {len(clips)} clips")
+
+
+if __name__ == "__main__":
+    run_stage(main)

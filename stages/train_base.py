@@ -1,0 +1,24 @@
+"""train_base: the classifier trained on real clips alone."""
+
+import argparse
+from pathlib import Path
+
+from soundaug.arms import run_arm
+from soundaug.errors import run_stage
+from soundaug.packed import class_list, split
+from soundaug.params import load_params
+
+FEATURES = Path("data/features")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--fold", type=int, required=True, help="the fold held out")
+    parser.add_argument("--seed", type=int, required=True, help="of weights and batches")
+    args = parser.parse_args()
+    real, test = split(FEATURES, args.fold)
+    run_arm("base", args.fold, args.seed, real, None, test, len(class_list(FEATURES)), load_params())
+
+
+if __name__ == "__main__":
+    run_stage(main)

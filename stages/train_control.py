@@ -1,0 +1,31 @@
+"""train_control: the classifier trained on real clips and as many extra clips that cost no generator."""
+
+import argparse
+from pathlib import Path
+from typing import get_args
+
+from soundaug.arms import run_arm
+from soundaug.controls import extra_clips
+from soundaug.errors import run_stage
+from soundaug.interpolation import read_pairs
+from soundaug.packed import class_list, split
+from soundaug.params import Control, load_params
+
+FEATURES = Path("data/features")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--control", choices=get_args(Control), required=True)
+    parser.add_argument("--fold", type=int, required=True, help="the fold held out")
+    parser.add_argument("--seed", type=int, required=True, help="of weights and batches")
+    args = parser.parse_args()
+    params = load_params()
+    real, test = split(FEATURES, args.fold)
+    generated = Path(f"data/generated/fold{args.fold}")
+    extra = extra_clips(args.control, real, read_pairs(generated / "pairs.csv"), generated, params)
+    run_arm(args.control, args.fold, args.seed, real, extra, test, len(class_list(FEATURES)), params)
+
+
+if __name__ == "__main__":
+    run_stage(main)

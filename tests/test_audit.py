@@ -1,0 +1,132 @@
+"""The leakage audit: a clean study passes, every kind of leak is found and named."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from fake_study import fake_params, fake_study, read_csv, write_csv
+
+from soundaug.audit import audit, load_clips
+from soundaug.errors import StudyError
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    fake_study(tmp_path, fake_params())
+    return tmp_path
+
+
+def change_first_row(path: Path, **values: str) -> None:
+    rows = read_csv(path)
+    rows[0] |= values
+    write_csv(path, list(rows[0]), [list(row.values()) for row in rows])
+
+
+def change_features(data: Path, fold: int, **values: str) -> None:
+    """Set values of the fold's first clip."""
+    path = data / "features" / f"fold{fold}.npz"
+    with np.load(path) as arrays:
+        content = dict(arrays)
+    for key, value in values.items():
+        content[key] = np.array([value, *content[key][1:]])
+    np.savez(path, **content)
+
+
+def test_clean_study_passes(data: Path) -> None:
+    found = audit(data, fake_params())
+    assert found.findings == ()
+    assert found.metrics == {
+        "folds": 3,
+        "test_clips": 36,
+        "shared_recordings": 0,
+        "pairs": 18,
+        "generator_clips": 72,
+        "findings": 0,
+    }
+
+
+def test_clips_are_read_in_order(data: Path) -> None:
+    clips = load_clips(data / "features")
+    assert len(clips) == 36
+    assert (clips[0].name, clips[0].fs_id, clips[0].class_id, clips[0].fold) == ("100-0-0-0.wav", "100", 0, 1)
+
+
+PAIRS, TRAINED = "generated/fold2/pairs.csv", "models/generator/fold2/train_clips.csv"
+
+
+@pytest.mark.parametrize(
+    ("file", "values", "message"),
+    [
+        (PAIRS, {"parent_a": "200-0-0-0.wav", "fs_id_a": "200", "fold_a": "2"}, "is one of its test clips"),
+        (PAIRS, {"parent_a": "200-0-0-0.wav"}, "noted as recording 100, fold 1, wanted recording 200, fold 2"),
+        (PAIRS, {"parent_b": "310-1-0-0.wav", "fs_id_b": "310"}, "is of class 1, wanted 0"),
+        (PAIRS, {"parent_b": "100-0-0-1.wav", "fs_id_b": "100", "fold_b": "1"}, "are of recording 100"),
+        (PAIRS, {"parent_b": "nobody.wav"}, "parent nobody.wav of gen2-0-0.flac is not among the features"),
+        (TRAINED, {"name": "200-0-0-0.wav"}, "the generator was trained on its test clip 200-0-0-0.wav"),
+        (TRAINED, {"fold": "2"}, "the generator was trained on its test clip 100-0-0-0.wav"),
+        (TRAINED, {"fs_id": "200"}, "the generator was trained on 100-0-0-0.wav of a tested recording"),
+        (TRAINED, {"name": "nobody.wav"}, "training clip nobody.wav is not among the features"),
+    ],
+)
+def test_each_leak_is_named(data: Path, file: str, values: dict[str, str], message: str) -> None:
+    change_first_row(data / file, **values)
+    with pytest.raises(StudyError, match="held-out fold 2") as caught:
+        audit(data, fake_params())
+    assert message in str(caught.value)
+
+
+def test_recording_on_both_sides(data: Path) -> None:
+    change_features(data, 1, fs_id="200")
+    with pytest.raises(StudyError, match="leak, held-out fold 1: recording 200 is in it and in a training fold"):
+        audit(data, fake_params())
+
+
+def test_clip_in_two_folds(data: Path) -> None:
+    change_features(data, 1, name="200-0-0-0.wav")
+    with pytest.raises(StudyError, match=r"200-0-0-0\.wav is 2 times among the features"):
+        audit(data, fake_params())
+
+
+def test_random_split_is_counted_as_leaky(data: Path) -> None:
+    change_features(data, 1, fs_id="201")
+    random = fake_params(data={"split": "random"})
+    for fold in (2, 3):  # clip 100-0-0-0.wav is a parent of class 0 there
+        path = data / "generated" / f"fold{fold}" / "pairs.csv"
+        rows = read_csv(path)
+        rewritten = [row | ({"fs_id_a": "201"} if row["class_id"] == "0" else {}) for row in rows]
+        write_csv(path, list(rows[0]), [list(row.values()) for row in rewritten])
+    found = audit(data, random)
+    assert found.shared_recordings == 2  # recording 201 for fold 1 and for fold 2
+    assert all(finding.inherent for finding in found.findings)
+    assert any("of a tested recording" in finding.message for finding in found.findings)
+    change_first_row(data / TRAINED, name="210-1-0-0.wav")
+    with pytest.raises(StudyError, match="trained on its test clip"):
+        audit(data, random)
+
+
+def test_pairs_within_a_recording_by_param(data: Path) -> None:
+    change_first_row(data / PAIRS, parent_b="100-0-0-1.wav", fs_id_b="100", fold_b="1")
+    assert audit(data, fake_params(generate={"single_recording": "within"})).findings == ()
+
+
+def test_missing_artefacts(data: Path) -> None:
+    (data / TRAINED).unlink()
+    with pytest.raises(StudyError, match=r"train_clips\.csv: not there"):
+        audit(data, fake_params())
+    assert audit(data, fake_params(generate={"per_class": 0})).generator_clips == 48
+    write_csv(data / PAIRS, ("name", "class_id"), [])
+    with pytest.raises(StudyError, match=r"pairs\.csv: found columns name, class_id, wanted also parent_a"):
+        audit(data, fake_params())
+
+
+def test_fold_that_is_not_there(data: Path) -> None:
+    with pytest.raises(StudyError, match=r"params\.yaml: folds: found 9, wanted one of \[1, 2, 3\]"):
+        audit(data, fake_params(folds=[9]))
+    with pytest.raises(StudyError, match=r"found no fold<k>\.npz"):
+        audit(data / "runs", fake_params())
+
+
+def test_broken_features_are_named(data: Path) -> None:
+    (data / "features" / "fold2.npz").write_bytes(b"PK no archive")
+    with pytest.raises(StudyError, match=r"fold2\.npz: found no packed features"):
+        audit(data, fake_params())

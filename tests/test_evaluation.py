@@ -1,0 +1,256 @@
+"""Metrics of a study with known predictions, each worked out by hand; broken runs; the verdict's words."""
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from fake_study import CLASSES, fake_params, fake_study, read_csv, write_csv
+
+from soundaug import evaluation
+from soundaug.errors import StudyError
+from soundaug.evaluation import Metrics, compute_metrics, load_study, verdict
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("data")
+    fake_study(folder, fake_params())
+    return folder
+
+
+@pytest.fixture(scope="module")
+def metrics(data: Path) -> Metrics:
+    return compute_metrics(load_study(data, fake_params()), fake_params(), data)
+
+
+def test_accuracy(metrics: Metrics) -> None:
+    # of 12 clips base has 8 (seed 0) and 7 (seed 1) right, aug 10, 9, 8 in folds 1, 2, 3, the controls 8
+    assert metrics["base"]["accuracy"]["mean"] == 0.625
+    assert metrics["aug"]["accuracy"]["mean"] == 0.75
+    assert metrics["mixup"]["accuracy"]["mean"] == 0.666667
+    for arm in ("base", "aug", "duplicate", "mixup"):
+        found = metrics[arm]["accuracy"]
+        assert 0 <= found["ci_low"] <= found["mean"] <= found["ci_high"] <= 1
+
+
+def test_macro_f1(metrics: Metrics) -> None:
+    # base, seed 0: class 0 none, class 1 2*4/(4+8), class 2 all; seed 1: 0, 2*3/(4+7), 2*4/(4+5)
+    expected = ((0 + 8 / 12 + 1) / 3 + (0 + 6 / 11 + 8 / 9) / 3) / 2
+    assert metrics["base"]["macro_f1"]["mean"] == pytest.approx(expected, abs=1e-6)
+    delta = metrics["delta"]["macro_f1"]
+    assert delta["mean"] == pytest.approx(
+        metrics["aug"]["macro_f1"]["mean"] - metrics["base"]["macro_f1"]["mean"], abs=2e-6
+    )
+
+
+def test_best_epoch_and_seed_spread(metrics: Metrics) -> None:
+    assert metrics["base"]["best_epoch_on_test"]["accuracy"] == 0.9
+    assert metrics["base"]["seed_std"] == pytest.approx(1 / 12 / math.sqrt(2), abs=1e-6)
+    assert metrics["aug"]["seed_std"] == 0.0
+
+
+def test_difference_to_base(metrics: Metrics) -> None:
+    found = metrics["delta"]["accuracy"]
+    assert found["mean"] == 0.125  # folds: 2.5, 1.5, 0.5 of 12
+    # s = 1/12, factor 1/3 + 12/24: t^2 = (1.5/12)^2 / ((1/12)^2 * 5/6) = 2.7, 2 degrees
+    assert found["p_value"] == pytest.approx(1 - math.sqrt(2.7 / 4.7), abs=1e-6)
+    assert found["p_sign_flip"] == found["p_sign_flip_smallest"] == 0.25
+    assert found["p_mcnemar"] == 2 / 64  # 3 + 2 + 1 clips better with aug, none worse
+    assert metrics["delta"]["changed_predictions"] == 0.125
+    # wrong clips are the first recordings of class 0 and 1: a resample may miss or repeat them
+    assert found["ci_low"] >= 0
+    assert found["ci_high"] > 0.125
+
+
+def test_controls(metrics: Metrics) -> None:
+    assert metrics["mixup"]["delta"]["accuracy"]["mean"] == pytest.approx(0.5 / 12, abs=1e-6)
+    assert "p_value" not in metrics["mixup"]["delta"]["accuracy"]  # the same in every fold
+    assert metrics["mixup"]["delta"]["accuracy"]["p_sign_flip"] == 0.25
+    over = metrics["over"]["mixup"]["accuracy"]  # folds: 2, 1, 0 of 12
+    assert over["mean"] == pytest.approx(1 / 12, abs=1e-6)
+    p = 1 - math.sqrt(1.2 / 3.2)
+    assert over["p_value"] == pytest.approx(p, abs=1e-6)
+    assert over["p_holm"] == pytest.approx(2 * p, abs=1e-6)
+    assert over["p_sign_flip"] == 0.5
+
+
+def test_counts_and_summaries(metrics: Metrics) -> None:
+    assert metrics["corpus"] == {"clips": 36, "recordings": 18, "classes": 3, "excluded": 1}
+    assert metrics["generator"] == {"loss": 0.3, "clips": 6.0, "train_clips": 24.0}
+    assert metrics["inversion"] == {"level_error_db": 0.2, "log_mel_error_db": 2.0}
+
+
+def test_metrics_are_nested_finite_numbers(metrics: Metrics) -> None:
+    def leaves(node: Any) -> list[Any]:
+        return [leaf for value in node.values() for leaf in leaves(value)] if isinstance(node, dict) else [node]
+
+    assert all(isinstance(leaf, int | float) and math.isfinite(leaf) for leaf in leaves(metrics))
+    json.dumps(metrics, allow_nan=False)
+
+
+def test_one_fold_and_one_seed_leave_out_what_is_undefined(data: Path) -> None:
+    params = fake_params(folds=[1], seeds=[0], controls=[])
+    found = compute_metrics(load_study(data, params), params, data)
+    assert "seed_std" not in found["base"]
+    assert "p_value" not in found["delta"]["accuracy"]
+    assert found["delta"]["accuracy"]["p_sign_flip_smallest"] == 1.0
+    assert "over" not in found
+    assert "no p-value" in verdict(found, params)
+
+
+def test_tables(data: Path, metrics: Metrics) -> None:
+    study = load_study(data, fake_params())
+    accuracy = evaluation.accuracy_table(study)
+    assert len(accuracy) == 4 * 3 * 2
+    assert [accuracy[9][key] for key in ("arm", "fold", "seed", "accuracy")] == ["aug", 2, 1, 0.75]
+    summary = {row["arm"]: row for row in evaluation.summary_table(study, metrics)}
+    assert summary["base"]["delta"] is None
+    assert summary["aug"]["delta"] == 0.125
+    assert summary["mixup"]["p_sign_flip"] == 0.25
+    confusion = evaluation.confusion_table(study, "base")
+    assert len(confusion) == 3 * 2 * 12
+    assert confusion.count({"actual": "dog_bark", "predicted": "siren"}) == 3 * 2 * 4
+    assert study.confusion("base").tolist() == [[0, 24, 0], [0, 21, 3], [0, 0, 24]]
+    classes = {(row["class"], row["arm"]): row["accuracy"] for row in evaluation.class_table(study)}
+    assert classes["dog_bark", "base"] == 0
+    assert classes["siren", "base"] == pytest.approx(21 / 24)
+    assert classes["dog_bark", "aug"] == pytest.approx((2 + 1 + 0) / 12)
+    curves = [row for row in evaluation.curves_table(study) if row["arm"] == "base"]
+    assert curves[0] == {"step": 10, "arm": "base", "test_accuracy": 0.9, "train_loss": 1.0}
+    assert curves[1] == {"step": 20, "arm": "base", "test_accuracy": 0.625, "train_loss": 0.5}
+
+
+def test_curves_of_different_length_meet_at_the_same_part(data: Path, tmp_path: Path) -> None:
+    fake_study(tmp_path, fake_params(), lambda arm, fold, seed, class_id: class_id)
+    path = tmp_path / "runs" / "base" / "fold1" / "seed0" / "history.csv"
+    rows = read_csv(path)
+    write_csv(path, list(rows[0]), [(30, 1, 0, 1.0, 0, 0, 0.6), (60, 2, 0, 0.8, 0, 0, 1.0)])
+    steps, accuracy = evaluation.curves(load_study(tmp_path, fake_params()), "base", "test_accuracy")
+    assert steps[-1] == pytest.approx((60 + 5 * 20) / 6)
+    assert accuracy[0].tolist() == [0.6, 1.0]
+
+
+def test_examples_are_a_pair_with_its_parents(data: Path) -> None:
+    examples = evaluation.load_examples(data, fake_params(), CLASSES)
+    assert [one.class_name for one in examples] == list(CLASSES)
+    with np.load(data / "features" / "fold2.npz") as arrays:
+        index = arrays["name"].tolist().index("210-1-0-0.wav")
+        np.testing.assert_allclose(examples[1].parent_a, arrays["mel"][index])
+    with np.load(data / "features" / "fold1.npz") as arrays:
+        np.testing.assert_allclose(examples[1].test_clip, arrays["mel"][4])
+    with np.load(data / "generated" / "fold1" / "mels.npz") as arrays:
+        np.testing.assert_allclose(examples[1].generated, arrays["mel"][2])
+
+
+def test_linear_mels_are_shown_in_decibels() -> None:
+    params = fake_params(features={"scale": "linear"})
+    power = np.array([[0.375 * 256, 0.375 * 2.56, 0.0]])
+    np.testing.assert_allclose(evaluation._decibels(power, params), [[0.0, -20.0, -80.0]])
+
+
+BROKEN = "runs/aug/fold2/seed1"
+
+
+@pytest.mark.parametrize("name", ["predictions.csv", "history.csv", "summary.json"])
+def test_missing_run_is_named(tmp_path: Path, name: str) -> None:
+    fake_study(tmp_path, fake_params())
+    (tmp_path / BROKEN / name).unlink()
+    with pytest.raises(StudyError, match="not there") as caught:
+        load_study(tmp_path, fake_params())
+    assert f"{BROKEN}/{name}" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "message"),
+    [
+        ("clip", "other.wav", "found clip, fs_id, class_id other.wav, 200, 0, wanted 200-0-0-0.wav, 200, 0"),
+        ("fs_id", "9", "wanted 200-0-0-0.wav, 200, 0"),
+        ("class_id", "1", "wanted 200-0-0-0.wav, 200, 0"),
+        ("predicted", "3", "found predicted '3', wanted 0 to 2"),
+        ("predicted", "-1", "found predicted '-1', wanted 0 to 2"),
+    ],
+)
+def test_disagreeing_clips_are_named(tmp_path: Path, column: str, value: str, message: str) -> None:
+    fake_study(tmp_path, fake_params())
+    path = tmp_path / BROKEN / "predictions.csv"
+    rows = read_csv(path)
+    rows[0][column] = value
+    write_csv(path, list(rows[0]), [list(row.values()) for row in rows])
+    with pytest.raises(StudyError, match="line 2") as caught:
+        load_study(tmp_path, fake_params())
+    assert message in str(caught.value)
+    write_csv(path, list(rows[0]), [list(row.values()) for row in rows[:-1]])
+    with pytest.raises(StudyError, match="found 11 clips, wanted the 12"):
+        load_study(tmp_path, fake_params())
+
+
+def test_history_must_end_where_the_predictions_are(tmp_path: Path) -> None:
+    fake_study(tmp_path, fake_params())
+    path = tmp_path / BROKEN / "history.csv"
+    rows = read_csv(path)
+    write_csv(path, list(rows[0]), [list(rows[0].values())])
+    with pytest.raises(StudyError, match=r"last test_accuracy of 0\.900000, wanted 0\.750000"):
+        load_study(tmp_path, fake_params())
+
+
+def metrics_of(low: float, mean: float, high: float, p: float = 0.01) -> Metrics:
+    found = {"mean": mean, "ci_low": low, "ci_high": high, "p_value": p}
+    arm = {"accuracy": {"mean": 0.7, "ci_low": 0.6, "ci_high": 0.8}}
+    better = {"accuracy": {"mean": 0.72, "ci_low": 0.6, "ci_high": 0.8}}
+    return {
+        "base": arm,
+        "aug": arm,
+        "duplicate": arm,
+        "mixup": better,
+        "delta": {"accuracy": found, "changed_predictions": 0.0},
+        "over": {"duplicate": {"accuracy": found}, "mixup": {"accuracy": found}},
+    }
+
+
+def test_verdict_claims_only_what_the_interval_supports() -> None:
+    params = fake_params(data={"source": "urbansound8k"})
+    null = verdict(metrics_of(-0.005, 0.012, 0.029), params)
+    assert null.startswith(
+        "Diffusion augmentation changed mean fold accuracy by +1.2 points (95 % interval -0.5 to +2.9): "
+        "no difference can be claimed; against the best control, mixup, it is +1.2 points"
+    )
+    assert "helped" not in null
+    assert "hurt" not in null
+    assert null.endswith("With 3 folds the sign-flip test cannot give a p below 0.25.")
+    helped = verdict(metrics_of(0.004, 0.012, 0.029), params)
+    assert "(95 % interval +0.4 to +2.9): it helped; against" in helped
+    assert "better than that control" in helped
+    hurt = verdict(metrics_of(-0.029, -0.012, -0.004), params)
+    assert "by -1.2 points (95 % interval -2.9 to -0.4): it hurt; against" in hurt
+    assert "worse than that control" in hurt
+    assert "no difference can be claimed" in verdict(metrics_of(0.0, 0.012, 0.029), params)
+
+
+def test_verdict_tells_what_does_not_confirm_it() -> None:
+    text = verdict(metrics_of(0.004, 0.012, 0.029, p=0.2), fake_params())
+    assert "it helped, although the corrected t-test over folds (p = 0.2) does not confirm it" in text
+
+
+def test_verdict_names_what_forbids_reading_more_into_it() -> None:
+    null = metrics_of(-0.01, 0.0, 0.01)
+    assert "say nothing about UrbanSound8K" in verdict(null, fake_params())
+    assert "leaky" in verdict(null, fake_params(data={"split": "random"}))
+    assert "leaky" not in verdict(null, fake_params())
+    text = verdict(null, fake_params(generate={"per_class": 0}))
+    assert text.startswith("This is an A/A check, nothing was generated")
+    assert "every prediction agrees" in text
+
+
+@pytest.mark.parametrize(
+    ("fraction", "text"), [(0.0123, "+1.2"), (-0.005, "-0.5"), (0.0, "0.0"), (-1e-9, "0.0"), (0.0004, "+0.04")]
+)
+def test_points(fraction: float, text: str) -> None:
+    assert evaluation.points(fraction) == text
+
+
+@pytest.mark.parametrize(("p", "text"), [(None, "-"), (0.25, "0.25"), (0.0312, "0.031"), (0.0002, "< 0.001"), (1, "1")])
+def test_p_text(p: float | None, text: str) -> None:
+    assert evaluation.p_text(p) == text

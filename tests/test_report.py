@@ -1,0 +1,175 @@
+"""The report's words and tables, and the evaluate stage as a whole."""
+
+import csv
+import json
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+from fake_study import fake_params, fake_study, read_csv, write_csv
+
+from soundaug.audit import audit
+from soundaug.errors import StudyError
+from soundaug.evaluation import compute_metrics, load_study
+from soundaug.params import Params
+from soundaug.report import environment, escape, render, summary
+from stages import evaluate
+
+ODD = ("<script>alert(1)</script>", "a|b*c_d", "狗叫 & Straße\n$x$")
+
+
+def report_of(data: Path, params: Params) -> str:
+    study, found = load_study(data, params), audit(data, params)
+    return render(study, compute_metrics(study, params, data), found, params, ["accuracy.png"])
+
+
+@pytest.fixture(scope="module")
+def text(tmp_path_factory: pytest.TempPathFactory) -> str:
+    data = tmp_path_factory.mktemp("data")
+    fake_study(data, fake_params(), classes=ODD)
+    write_csv(data / "features" / "excluded.csv", ("name", "reason"), [("a|b.wav", "silent"), ("c.wav", "silent")])
+    return report_of(data, fake_params())
+
+
+def cells(line: str) -> list[str]:
+    """Cells of a Markdown table's row; an escaped bar does not end one."""
+    return [cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]]
+
+
+def table_rows(text: str, first: str) -> list[list[str]]:
+    return [cells(line) for line in text.splitlines() if line.startswith(f"| {first} |")]
+
+
+def test_escape() -> None:
+    assert escape("<b>&</b>") == "&lt;b&gt;&amp;&lt;/b&gt;"
+    assert escape("a|b_c*d`e") == r"a\|b\_c\*d\`e"
+    assert escape("[x](http://y)") == r"\[x\]\(http\://y\)"
+    assert escape("two\nlines") == "two lines"
+    assert escape("狗叫 Straße") == "狗叫 Straße"
+
+
+def test_class_names_are_text(text: str) -> None:
+    assert "<script>" not in text
+    assert "&lt;script&gt;alert\\(1\\)&lt;/script&gt;" in text
+    assert "狗叫 &amp; Straße \\$x\\$" in text
+    row = next(cells(line) for line in text.splitlines() if line.startswith("| a\\|b"))
+    assert len(row) == 6  # class, clips, base, aug, best control, difference
+
+
+def test_verdict_comes_first(text: str) -> None:
+    assert text.splitlines()[2].startswith("**Diffusion augmentation changed mean fold accuracy by +12.5 points")
+
+
+def test_tables_hold_the_numbers(text: str) -> None:
+    base, aug, mixup = (table_rows(text, arm)[0] for arm in ("base", "aug", "mixup"))
+    assert base[2] == "62.5"
+    assert base[5] == ""
+    assert aug[2] == "75.0"
+    assert aug[5] == "+12.5"
+    assert aug[7:10] == ["0.24", "", "0.25"]
+    assert mixup[5] == "+4.2"
+    assert mixup[7:9] == ["-", "-"]
+    over = table_rows(text, "aug minus mixup")[0]
+    assert (over[1], over[3], over[4], over[5]) == ("+8.3", "0.39", "0.78", "0.5")
+    values = next(cells(line) for line in text.splitlines() if line.startswith("| 2 | 1 |"))
+    assert [value.split()[0] for value in values[2:]] == ["12", "58.33", "75.00", "66.67", "66.67"]
+
+
+def test_corpus_audit_and_bounds_are_told(text: str) -> None:
+    assert "36 clips of 18 recordings, 3 classes, 3 folds. Left out: 2 (a\\|b.wav, c.wav)." in text
+    assert "| silent | 2 |" in text
+    assert "No recording is on both sides" in text
+    assert "The smallest p that 3 folds can give is 0.25." in text
+    assert "![Accuracy per arm with its interval and the accuracy of every fold](figures/accuracy.png)" in text
+    assert "spectrograms.png" not in text
+
+
+def test_params_are_in_it(text: str) -> None:
+    block = text.split("```yaml\n")[1].split("```")[0]
+    assert yaml.safe_load(block) == fake_params().model_dump()
+
+
+def test_random_split_is_called_leaky(tmp_path: Path) -> None:
+    params = fake_params(data={"split": "random"})
+    fake_study(tmp_path, params)
+    assert "**Leaky.**" not in report_of(tmp_path, params)  # random in name, no recording on both sides
+    assert "so these accuracies are leaky" in report_of(tmp_path, params)
+
+
+def test_summary_for_the_terminal(tmp_path: Path) -> None:
+    fake_study(tmp_path, fake_params())
+    metrics = compute_metrics(load_study(tmp_path, fake_params()), fake_params(), tmp_path)
+    lines = summary(metrics, fake_params()).splitlines()
+    assert lines[1].split()[:2] == ["base", "62.5"]
+    assert lines[2].split()[:2] == ["aug", "75.0"]
+    assert "+12.5" in lines[2]
+    assert lines[-1].startswith("Diffusion augmentation")
+
+
+def test_environment_names_versions() -> None:
+    found = environment()
+    assert isinstance(found["packages"], dict)
+    assert re.match(r"\d+\.\d+", found["packages"]["numpy"])
+    assert found["cores"]
+
+
+@pytest.fixture
+def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    params = fake_params()
+    fake_study(tmp_path / "data", params)
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(params.model_dump()), encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_stage_writes_everything_twice_the_same(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    evaluate.main()
+    first = files(workspace / "reports")
+    evaluate.main()
+    assert files(workspace / "reports") == first
+    tables = {"accuracy", "summary", "confusion_base", "confusion_aug", "per_class", "curves"}
+    tables |= {"curves_base", "curves_aug"}
+    figures = {"accuracy", "differences", "confusion", "per_class", "curves", "spectrograms"}
+    assert set(first) == {
+        "metrics.json",
+        "environment.json",
+        "report.md",
+        *(f"plots/{name}.csv" for name in tables),
+        *(f"figures/{name}.png" for name in figures),
+    }
+    assert all(content.startswith(b"\x89PNG") for name, content in first.items() if name.endswith(".png"))
+    metrics = json.loads(first["metrics.json"])
+    assert metrics["aug"]["accuracy"]["mean"] == 0.75
+    assert metrics["audit"]["findings"] == 0
+    rows = list(csv.DictReader(first["plots/summary.csv"].decode().splitlines()))
+    assert [row["arm"] for row in rows] == ["base", "aug", "duplicate", "mixup"]
+    assert rows[0]["delta"] == ""
+    assert float(rows[1]["delta"]) == 0.125
+    links = re.findall(r"\]\((figures/[^)]+)\)", first["report.md"].decode())
+    assert set(links) == {f"figures/{name}.png" for name in figures}
+    assert "report: reports/report.md" in capsys.readouterr().out
+
+
+def test_stage_refuses_a_leak_and_writes_nothing(workspace: Path) -> None:
+    path = workspace / "data" / "models" / "generator" / "fold1" / "train_clips.csv"
+    rows = read_csv(path)
+    rows[0] |= {"name": "100-0-0-0.wav"}
+    write_csv(path, list(rows[0]), [list(row.values()) for row in rows])
+    with pytest.raises(StudyError, match="leak, held-out fold 1: the generator was trained on its test clip"):
+        evaluate.main()
+    assert not (workspace / "reports").exists()
+
+
+def test_stage_without_generated_clips(workspace: Path) -> None:
+    params = fake_params(generate={"per_class": 0}, controls=[], folds=[1], seeds=[0])
+    (workspace / "params.yaml").write_text(yaml.safe_dump(params.model_dump()), encoding="utf-8")
+    for name in ("generated", "models"):
+        (workspace / "data" / name).rename(workspace / name)
+    evaluate.main()
+    assert not (workspace / "reports" / "figures" / "spectrograms.png").exists()
+    assert "generator" not in json.loads((workspace / "reports" / "metrics.json").read_text())
