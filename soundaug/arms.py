@@ -20,7 +20,7 @@ def run_folder(arm: str, fold: int, seed: int, data: Path = Path("data")) -> Pat
 def run_arm(
     arm: str, fold: int, seed: int, real: ClipSet, extra: ClipSet | None, test: ClipSet, n_classes: int, params: Params
 ) -> None:
-    """Train on ``real`` and ``extra``, test on ``test``, write model, predictions, curves and sizes to the run's folder."""
+    """Train on ``real`` and ``extra``, test on ``test``, write model, predictions, curves and sizes to its folder."""
     trained = train_classifier(
         real,
         extra,

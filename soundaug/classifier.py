@@ -14,8 +14,8 @@ from soundaug.params import Classifier, Features
 class SoundClassifier(nn.Module):
     """Mel spectrograms [B, n_mels, T] to class logits [B, n_classes].
 
-    A block is convolution, max pooling, batch norm, ReLU (pooling and norm by ``settings``; with neither, the published
-    network). Pooling comes first because the blocks' first layers are bound by memory: it leaves a quarter to normalise.
+    A block is convolution, max pooling, batch norm, ReLU (pooling and norm by ``settings``; with neither, it is the
+    published network). Pooling comes first because the first blocks are bound by memory: it leaves a quarter to normalise.
     """
 
     mean: torch.Tensor
@@ -51,6 +51,7 @@ class SoundClassifier(nn.Module):
         return image.contiguous(memory_format=torch.channels_last)
 
     def forward(self, mel: torch.Tensor) -> torch.Tensor:
+        """See the class."""
         features = self.blocks(self.normalize(mel))
         return self.head(features.mean(dim=(2, 3)))  # [B, C, H, W] -> [B, C]
 

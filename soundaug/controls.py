@@ -46,7 +46,7 @@ def mixup(real: ClipSet, pairs: Sequence[Pair]) -> ClipSet:
 
 
 def specaugment(real: ClipSet, pairs: Sequence[Pair], settings: SpecAugment) -> ClipSet:
-    """`specaugment` (Park et al. 2019): two masks along each axis, filled with the clip's mean; the pair's seed draws."""
+    """`specaugment` (Park et al. 2019): two masks along each axis, filled with the clip's mean, drawn by its seed."""
     parents = first_parents(real, pairs)
     mel = torch.from_numpy(parents.mel.copy())
     for row, pair in zip(mel, pairs, strict=True):
@@ -67,7 +67,8 @@ def waveform(
     """`waveform`: shift, pitch, gain and noise on the first parents' audio (files ``audio``, one a pair)."""
     import random
 
-    from audiomentations import AddGaussianSNR, Compose, Gain, PitchShift, Shift  # slow to import, for this control only
+    # Slow to import, and for this control only.
+    from audiomentations import AddGaussianSNR, Compose, Gain, PitchShift, Shift
 
     p = settings.probability
     augment = Compose(

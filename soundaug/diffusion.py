@@ -130,7 +130,7 @@ def save_generator(folder: Path, unet: UNet2DModel, scheduler: DDPMScheduler, sc
 
 
 def load_generator(folder: Path) -> tuple[UNet2DModel, MelScaling, DDPMScheduler]:
-    """The network, its scaling and its noise schedule; raises StudyError when the folder is not what `save_generator` writes."""
+    """The network, its scaling, its noise schedule; StudyError when the folder is not what `save_generator` writes."""
     try:
         scaling = MelScaling(**json.loads((folder / MEL_FILE).read_text()))
         unet = UNet2DModel.from_pretrained(folder / "unet", use_safetensors=True, local_files_only=True)

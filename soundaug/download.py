@@ -1,7 +1,6 @@
 """UrbanSound8K from the network: a download that goes on where it broke off, its MD5, and safe extraction."""
 
 import hashlib
-import os
 import re
 import shutil
 import tarfile
@@ -90,7 +89,7 @@ def extract_corpus(archive: Path, folder: Path) -> None:
         tops = [top for top in (unpacked, *sorted(unpacked.iterdir())) if (top / TABLE).is_file()]
         if not tops:
             raise StudyError(f"{archive}: found no {TABLE} in it, wanted UrbanSound8K's archive")
-        os.replace(tops[0], folder)
+        Path.replace(tops[0], folder)
     finally:
         shutil.rmtree(unpacked, ignore_errors=True)
 

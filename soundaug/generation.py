@@ -1,4 +1,4 @@
-"""Generated clips: parents inverted once, noises mixed, the mixtures decoded; and how well inversion gives a clip back."""
+"""Generated clips: parents inverted once, noises mixed, mixtures decoded; and how well inversion gives a clip back."""
 
 from collections.abc import Sequence
 
@@ -18,7 +18,7 @@ def interpolate(
     names: Sequence[str],
     pairs: Sequence[Pair],
 ) -> tuple[torch.Tensor, dict[str, float]]:
-    """The log mels [M, n_mels, T] in dB of ``pairs`` among the clips ``log_mels`` [N, n_mels, T], ``labels``, ``names`` [N].
+    """The log mels [M, n_mels, T] in dB of ``pairs`` of the clips ``log_mels`` [N, n_mels, T], ``labels``, ``names``.
 
     Also returns figures of the inversion: ``noise_std`` (1 where it reached the prior) and
     ``reconstruction_rmse_db``, the error of one batch of parents inverted and decoded again without guidance.
@@ -29,7 +29,9 @@ def interpolate(
     parents = sorted({row_of[name] for pair in pairs for name in (pair.parent_a, pair.parent_b)})
     place = {row: index for index, row in enumerate(parents)}
     noise = sampler.invert(scaling.to_image(log_mels[parents]), labels[parents], "invert parents")
-    a, b = ([place[row_of[name]] for name in side] for side in zip(*((p.parent_a, p.parent_b) for p in pairs), strict=True))
+    a, b = (
+        [place[row_of[name]] for name in side] for side in zip(*((p.parent_a, p.parent_b) for p in pairs), strict=True)
+    )
     mixed = slerp(noise[a], noise[b], torch.tensor([pair.alpha for pair in pairs]))
     decoded = sampler.decode(mixed, torch.tensor([pair.class_id for pair in pairs]), "decode clips")
 

@@ -24,7 +24,13 @@ class GeneratorTraining:
     """One generator's training on ``log_mels`` [N, n_mels, T] in dB with ``labels`` [N] of ``n_classes``."""
 
     def __init__(
-        self, settings: Generator, scaling: MelScaling, log_mels: torch.Tensor, labels: torch.Tensor, n_classes: int, seed: int
+        self,
+        settings: Generator,
+        scaling: MelScaling,
+        log_mels: torch.Tensor,
+        labels: torch.Tensor,
+        n_classes: int,
+        seed: int,
     ) -> None:
         self.settings = settings
         self.n_classes = n_classes
@@ -109,9 +115,7 @@ class GeneratorTraining:
         timesteps = torch.randint(settings.train_timesteps, (len(labels),), generator=self.random).to(self.device)
         noise = torch.randn(images.shape, generator=self.random).to(self.device)
         with autocast(self.device, settings.precision):
-            loss = diffusion_loss(
-                self.unet, self.scheduler, images, labels, timesteps, noise, settings.min_snr_gamma
-            )
+            loss = diffusion_loss(self.unet, self.scheduler, images, labels, timesteps, noise, settings.min_snr_gamma)
         value = loss.item()
         if not math.isfinite(value):
             raise StudyError(

@@ -15,7 +15,7 @@ from soundaug.params import Generate
 
 @dataclass(frozen=True)
 class Pair:
-    """One clip to generate: two parents (names, recordings, folds), the share ``alpha`` of parent b, a seed of its own."""
+    """One clip to generate: two parents (names, recordings, folds), the share ``alpha`` of parent b, its own seed."""
 
     name: str
     class_id: int
@@ -121,7 +121,7 @@ def read_pairs(path: Path) -> list[Pair]:
 
 
 def slerp(a: torch.Tensor, b: torch.Tensor, alpha: torch.Tensor) -> torch.Tensor:
-    """Spherical interpolation (Shoemake 1985) of noises [B, ...], one angle per clip, ``alpha`` [B] from a (0) to b (1).
+    """Spherical interpolation (Shoemake 1985) of noises [B, ...], one angle a clip, ``alpha`` [B] from a (0) to b (1).
 
     Vectors so close to parallel or opposite that the sine vanishes are interpolated linearly.
     """

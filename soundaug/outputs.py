@@ -2,7 +2,6 @@
 
 import csv
 import json
-import os
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -12,7 +11,7 @@ from typing import Any
 
 @contextmanager
 def whole(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside ``path`` to write a file or folder to; it takes ``path``'s place when all went well."""
+    """Yield a temporary path beside ``path`` for a file or folder; it takes ``path``'s place when all went well."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.partial")
     _remove(partial)
@@ -20,7 +19,7 @@ def whole(path: Path) -> Iterator[Path]:
         yield partial
         if path.is_dir():
             _remove(path)
-        os.replace(partial, path)
+        partial.replace(path)
     finally:
         _remove(partial)
 

@@ -81,7 +81,7 @@ def class_list(features: Path) -> list[str]:
 
 
 def split(features: Path, held_out: int) -> tuple[ClipSet, ClipSet]:
-    """Training clips (every other fold, ascending) and test clips (``held_out``); StudyError if the fold is not there."""
+    """Training clips (every other fold, ascending) and test clips (``held_out``); StudyError if it is not there."""
     folds = folds_of(features)
     if held_out not in folds or len(folds) < 2:
         raise StudyError(f"params.yaml: folds: found {held_out}, wanted one of the corpus's {folds}, of at least two")

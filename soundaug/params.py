@@ -220,7 +220,9 @@ class Training(Settings):
     @model_validator(mode="after")
     def _one_budget(self) -> Self:
         if (self.steps is None) == (self.epochs is None):
-            raise ValueError(f"steps is {self.steps} and epochs {self.epochs}, wanted exactly one of them, null the other")
+            raise ValueError(
+                f"steps is {self.steps} and epochs {self.epochs}, wanted exactly one of them, null the other"
+            )
         return self
 
 

@@ -1,4 +1,4 @@
-"""Mel spectrogram to audio: least-squares mel inversion, then Griffin-Lim (Griffin & Lim 1984; fast: Perraudin 2013)."""
+"""Mel spectrogram to audio: least-squares mel inversion, then Griffin-Lim (1984; fast: Perraudin et al. 2013)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -40,7 +40,7 @@ class PhaseReconstruction:
         )
 
     def __call__(self, log_mel: torch.Tensor, seed: int) -> torch.Tensor:
-        """One clip's log mel [n_mels, T] in dB to its waveform [n_samples] (may pass +-1); ``seed`` fixes the first phases.
+        """One clip's log mel [n_mels, T] in dB to its waveform [n_samples] (may pass +-1); ``seed`` draws first phases.
 
         The result is scaled by one gain so that its mel power sums to that of ``log_mel``: phase reconstruction from an
         inconsistent spectrogram loses energy.

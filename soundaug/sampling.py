@@ -25,10 +25,12 @@ class Sampler:
         self._encode.set_timesteps(settings.steps)
 
     def invert(self, images: torch.Tensor, labels: torch.Tensor, label: str) -> torch.Tensor:
-        """The noises [N, C, H, W] of ``images`` [N, C, H, W] of classes ``labels`` [N], by the conditional model alone."""
+        """The noises [N, C, H, W] of ``images`` [N, C, H, W] of classes ``labels`` [N], without guidance."""
         return self._run(self._encode, images, labels, 1.0, label)
 
-    def decode(self, noise: torch.Tensor, labels: torch.Tensor, label: str, guidance: float | None = None) -> torch.Tensor:
+    def decode(
+        self, noise: torch.Tensor, labels: torch.Tensor, label: str, guidance: float | None = None
+    ) -> torch.Tensor:
         """Images [N, C, H, W] of ``noise`` [N, C, H, W]; ``guidance`` is the settings' unless given."""
         return self._run(self._decode, noise, labels, self.settings.guidance if guidance is None else guidance, label)
 

@@ -1,4 +1,4 @@
-"""Work in progress that survives an interruption: a git-ignored folder per task, keyed by all that decides its result."""
+"""Work in progress that survives an interruption: a git-ignored folder a task, keyed by what decides its result."""
 
 import hashlib
 import os

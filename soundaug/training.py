@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 import torch
@@ -43,6 +44,11 @@ class Trained:
     steps: int
 
 
+def _kept(model: SoundClassifier, averaged: AveragedModel | None) -> SoundClassifier:
+    """The weights that count: the averaged ones where there are any."""
+    return model if averaged is None else cast(SoundClassifier, averaged.module)
+
+
 def train_classifier(
     real: ClipSet,
     extra: ClipSet | None,
@@ -62,12 +68,10 @@ def train_classifier(
     device = choose_device()
     train = concatenate([real, extra]) if extra is not None and len(extra) else real
     model = build_classifier(network, features, n_classes, torch.from_numpy(real.mel), seed)
-    model.to(device, memory_format=torch.channels_last)
-    averaged = None
+    model.to(device).to(memory_format=torch.channels_last)
+    averaged: AveragedModel | None = None
     if settings.average_decay > 0:
-        averaged = AveragedModel(
-            model, multi_avg_fn=get_ema_multi_avg_fn(settings.average_decay), use_buffers=False
-        )
+        averaged = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(settings.average_decay), use_buffers=False)
     # Without weight decay this is Adam, the published optimiser.
     optimizer = AdamW(model.parameters(), settings.learning_rate, settings.weight_decay)
     mel, labels = torch.from_numpy(train.mel).to(device), torch.from_numpy(train.class_id).to(device)
@@ -101,7 +105,7 @@ def train_classifier(
                     f"{label}: found a loss of {loss_sum} by step {step}, wanted a number: "
                     "lower training.learning_rate or set training.precision to float32"
                 )
-            probabilities = predict(averaged.module if averaged is not None else model, test.mel, device)
+            probabilities = predict(_kept(model, averaged), test.mel, device)
             history.append(
                 HistoryRow(
                     step=step,
@@ -115,8 +119,7 @@ def train_classifier(
             )
             seen = correct = 0
             loss_sum = 0.0
-    kept = averaged.module if averaged is not None else model
-    return Trained(kept.cpu(), probabilities, history, steps)
+    return Trained(_kept(model, averaged).cpu(), probabilities, history, steps)
 
 
 def n_steps(settings: Training, n_clips: int) -> int:
@@ -127,9 +130,7 @@ def n_steps(settings: Training, n_clips: int) -> int:
     return settings.epochs * math.ceil(n_clips / settings.batch_size)
 
 
-def index_batches(
-    n_clips: int, settings: Training, steps: int, random: torch.Generator
-) -> Iterator[torch.Tensor]:
+def index_batches(n_clips: int, settings: Training, steps: int, random: torch.Generator) -> Iterator[torch.Tensor]:
     """Indices of each step's clips: shuffled passes over all clips.
 
     Counted in epochs, each pass ends with a smaller batch; counted in steps, batches are all full and run on from one

@@ -43,7 +43,7 @@ def main() -> None:
     left = [clips[index] for index in kept]
     for class_id, name in enumerate(classes):
         if all(clip.class_id != class_id for clip in left):
-            raise StudyError(f"class {name}: found no usable clip, wanted at least one (data.skip left all of them out)")
+            raise StudyError(f"class {name}: found no usable clip, wanted one or more (data.skip left them out)")
     with whole(FEATURES) as partial:
         partial.mkdir()
         for fold in sorted({clip.fold for clip in left}):

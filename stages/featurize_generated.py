@@ -7,10 +7,10 @@ import numpy as np
 import soundfile
 
 from soundaug.audio import from_pcm16
+from soundaug.corpus import layout_path
 from soundaug.errors import run_stage
 from soundaug.features import MelFrontEnd, mels_of_waveforms
 from soundaug.interpolation import read_pairs
-from soundaug.corpus import layout_path
 from soundaug.packed import ClipSet
 from soundaug.params import load_params
 

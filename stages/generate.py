@@ -26,7 +26,14 @@ def main() -> None:
     train, _ = split(FEATURES, fold)
     folds = [k for k in folds_of(FEATURES) if k != fold for _ in range(len(ClipSet.load(fold_file(FEATURES, k))))]
     pairs = draw_pairs(
-        train.name, train.class_id, train.fs_id, folds, class_list(FEATURES), params.generate, params.seed, fold
+        train.name.tolist(),
+        train.class_id,
+        train.fs_id.tolist(),
+        folds,
+        class_list(FEATURES),
+        params.generate,
+        params.seed,
+        fold,
     )
     folder = Path(f"data/generated/fold{fold}")
     front_end = MelFrontEnd(params.features)
