@@ -15,7 +15,7 @@ class SoundClassifier(nn.Module):
     """Mel spectrograms [B, n_mels, T] to class logits [B, n_classes].
 
     A block is convolution, max pooling, batch norm, ReLU (pooling and norm by ``settings``; with neither, it is the
-    published network). Pooling comes first because the first blocks are bound by memory: it leaves a quarter to normalise.
+    published network). Pooling comes first because the first blocks are bound by memory: that leaves a quarter.
     """
 
     mean: torch.Tensor

@@ -46,7 +46,7 @@ class Server(ThreadingHTTPServer):
 class Answer(BaseHTTPRequestHandler):
     server: Server
 
-    def log_message(self, format: str, *args: object) -> None:
+    def log_message(self, *args: object) -> None:
         pass
 
     def do_GET(self) -> None:

@@ -46,6 +46,7 @@ def synthesise_corpus(folder: Path, settings: Synthetic, n_folds: int, seed: int
             f"data.synthetic.recordings_per_class: found {settings.recordings_per_class}, "
             f"wanted at least one a fold ({n_folds})"
         )
+    folder = folder.resolve()  # workers may have been started in another folder
     for fold in range(1, n_folds + 1):
         (folder / "audio" / f"fold{fold}").mkdir(parents=True, exist_ok=True)
     recordings = [(c, r) for c in range(len(CLASS_NAMES)) for r in range(settings.recordings_per_class)]

@@ -1,0 +1,187 @@
+"""The whole pipeline at toy size: it repeats to the byte, nothing leaks, and an empty augmentation changes nothing."""
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from tiny import hashes, run, run_pipeline, tiny_params, workspace
+
+from soundaug.errors import StudyError
+from soundaug.interpolation import read_pairs
+from soundaug.packed import ClipSet
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("study")
+    with workspace(folder, tiny_params()) as params:
+        run_pipeline(params)
+    return folder
+
+
+def rows(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_a_second_run_elsewhere_writes_the_same_bytes(study: Path, tmp_path: Path) -> None:
+    with workspace(tmp_path / "again", tiny_params()) as params:
+        run_pipeline(params)
+    first, second = hashes(study), hashes(tmp_path / "again")
+    assert first == second
+    assert len(first) > 100
+
+
+def test_no_recording_is_on_both_sides_and_no_generator_saw_its_test_fold(study: Path) -> None:
+    data = study / "data"
+    recordings = {k: set(ClipSet.load(data / f"features/fold{k}.npz").fs_id.tolist()) for k in (1, 2)}
+    assert not recordings[1] & recordings[2]
+    for held_out in (1, 2):
+        learned = rows(data / f"models/generator/fold{held_out}/train_clips.csv")
+        test = ClipSet.load(data / f"features/fold{held_out}.npz")
+        assert len(learned) == 40
+        assert not {row["name"] for row in learned} & set(test.name.tolist())
+        assert not {row["fs_id"] for row in learned} & recordings[held_out]
+        pairs = read_pairs(data / f"generated/fold{held_out}/pairs.csv")
+        assert len(pairs) == 30
+        for pair in pairs:
+            assert pair.fold_a != held_out
+            assert pair.fold_b != held_out
+            assert pair.fs_id_a != pair.fs_id_b
+            assert not {pair.fs_id_a, pair.fs_id_b} & recordings[held_out]
+
+
+def test_generated_audio_has_urbansound8ks_layout_and_keeps_the_level(study: Path) -> None:
+    folder = study / "data/generated/fold1/clips"
+    table = rows(folder / "metadata/UrbanSound8K.csv")
+    assert [row["fold"] for row in table] == ["1"] * 30
+    for row in table:
+        info = soundfile.info(folder / "audio/fold1" / row["slice_file_name"])
+        assert (info.format, info.samplerate, info.frames, info.channels) == ("FLAC", 8000, 8000, 1)
+        assert row["slice_file_name"].split("-")[:2] == [row["fsID"], row["classID"]]
+    figures = json.loads((folder / "summary.json").read_text())
+    assert figures["level_error_db"] < 0.5
+
+
+def test_every_arm_takes_the_same_steps_and_as_many_extra_clips(study: Path) -> None:
+    runs = study / "data/runs"
+    for arm in ("base", "aug", "duplicate", "waveform", "specaugment", "mixup", "resynthesis"):
+        for fold in (1, 2):
+            sizes = json.loads((runs / arm / f"fold{fold}/seed0/summary.json").read_text())
+            assert sizes == {"n_train": 40, "n_extra": 0 if arm == "base" else 30, "n_test": 40, "steps": 12}
+
+
+def test_metrics_agree_with_the_predictions(study: Path) -> None:
+    metrics = json.loads((study / "reports/metrics.json").read_text())
+    for arm in ("base", "aug", "mixup"):
+        accuracies = []
+        for fold in (1, 2):
+            predictions = rows(study / f"data/runs/{arm}/fold{fold}/seed0/predictions.csv")
+            accuracies.append(np.mean([row["class_id"] == row["predicted"] for row in predictions]))
+        assert metrics[arm]["accuracy"]["mean"] == pytest.approx(np.mean(accuracies), abs=1e-6)
+    difference = metrics["aug"]["accuracy"]["mean"] - metrics["base"]["accuracy"]["mean"]
+    assert metrics["delta"]["accuracy"]["mean"] == pytest.approx(difference, abs=2e-6)
+
+
+def test_report_says_that_the_embedded_corpus_is_not_urbansound8k(study: Path) -> None:
+    text = (study / "reports/report.md").read_text()
+    assert "say nothing about UrbanSound8K" in text
+    assert (study / "reports/figures/spectrograms.png").stat().st_size > 10_000
+
+
+def test_without_generated_clips_every_arm_is_the_base_arm_to_the_bit(tmp_path: Path) -> None:
+    with workspace(tmp_path, tiny_params({"generate.per_class": 0, "folds": [1]})) as params:
+        run_pipeline(params)
+        runs = tmp_path / "data/runs"
+        base = runs / "base/fold1/seed0"
+        for arm in params.arms[1:]:
+            for file in ("predictions.csv", "model.safetensors", "history.csv"):
+                assert (runs / arm / "fold1/seed0" / file).read_bytes() == (base / file).read_bytes(), (arm, file)
+        metrics = json.loads((tmp_path / "reports/metrics.json").read_text())
+        assert metrics["delta"]["accuracy"]["mean"] == 0
+        assert metrics["delta"]["changed_predictions"] == 0
+
+
+def test_linear_mels_without_normalisation_and_epochs_run_through(tmp_path: Path) -> None:
+    published = {
+        "features.scale": "linear",
+        "features.normalization": "none",
+        "classifier.pool": 1,
+        "classifier.batch_norm": False,
+        "classifier.padding": 0,
+        "training.steps": None,
+        "training.epochs": 2,
+        "training.schedule": "constant",
+        "training.average_decay": 0.0,
+        "data.split": "random",
+        "folds": [1],
+        "controls": ["duplicate"],
+    }
+    with workspace(tmp_path, tiny_params(published)) as params:
+        run_pipeline(params)
+        base = json.loads((tmp_path / "data/runs/base/fold1/seed0/summary.json").read_text())
+        aug = json.loads((tmp_path / "data/runs/aug/fold1/seed0/summary.json").read_text())
+    assert base["steps"] == 2 * -(-base["n_train"] // 16)
+    assert aug["steps"] == 2 * -(-(aug["n_train"] + 30) // 16)
+    assert "leak" in (tmp_path / "reports/report.md").read_text()
+
+
+def test_a_fold_that_is_not_there_is_one_line(study: Path) -> None:
+    with workspace(study, tiny_params()), pytest.raises(StudyError) as caught:
+        run("train_base", "--fold", 9, "--seed", 0)
+    assert str(caught.value) == "params.yaml: folds: found 9, wanted one of the corpus's [1, 2], of at least two"
+
+
+def test_a_class_with_one_training_recording(tmp_path: Path) -> None:
+    values = tiny_params({"data.synthetic.recordings_per_class": 2, "folds": [1]})
+    with workspace(tmp_path, values):
+        run("fetch")
+        run("featurize")
+        run("train_generator", "--fold", 1)
+        with pytest.raises(StudyError, match="found one training recording, wanted two or more to pair"):
+            run("generate", "--fold", 1)
+        assert not (tmp_path / "data/generated").exists()
+    values["generate"]["single_recording"] = "within"
+    with workspace(tmp_path, values):
+        run("generate", "--fold", 1)
+        pairs = read_pairs(tmp_path / "data/generated/fold1/pairs.csv")
+    assert all(pair.fs_id_a == pair.fs_id_b and pair.parent_a != pair.parent_b for pair in pairs)
+
+
+def test_real_clips(real_audio: Path, tmp_path: Path) -> None:
+    """A few real recordings of two folds, linked into a folder of their own."""
+    source, folder = rows(real_audio / "metadata/UrbanSound8K.csv"), tmp_path / "some"
+    folds = sorted({int(row["fold"]) for row in source})[:2]
+    taken: dict[tuple[str, str], list[dict[str, str]]] = {}
+    for row in source:
+        taken.setdefault((row["fold"], row["classID"]), []).append(row)
+    chosen = []
+    for (fold, _), clips in taken.items():
+        if int(fold) in folds:
+            first = {clip["fsID"]: clip for clip in clips}
+            chosen += list(first.values())[:3]
+    for row in chosen:
+        link = folder / f"audio/fold{row['fold']}" / row["slice_file_name"]
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.symlink_to(real_audio / f"audio/fold{row['fold']}" / row["slice_file_name"])
+    (folder / "metadata").mkdir()
+    with (folder / "metadata/UrbanSound8K.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(chosen[0]))
+        writer.writeheader()
+        writer.writerows(chosen)
+    changes = {
+        "data.source": "directory",
+        "data.root": str(folder),
+        "folds": folds,
+        "generate.single_recording": "within",
+    }
+    with workspace(tmp_path / "study", tiny_params(changes)) as params:
+        run_pipeline(params)
+        assert not (tmp_path / "study/data/raw/audio").exists()
+        metrics = json.loads((tmp_path / "study/reports/metrics.json").read_text())
+    assert metrics["corpus"]["clips"] == len(chosen)
+    assert 0.0 <= metrics["base"]["accuracy"]["mean"] <= 1.0
+    assert metrics["inversion"]["level_error_db"] < 0.5
