@@ -30,7 +30,11 @@ def read_mono(path: Path, sample_rate: int) -> np.ndarray:
     if not np.isfinite(samples).all():
         raise ClipProblem("not_finite", "holds samples that are NaN or infinite")
     waveform = samples.mean(axis=1)
-    return waveform if rate == sample_rate else soxr.resample(waveform, rate, sample_rate)
+    if rate != sample_rate:
+        waveform = soxr.resample(waveform, rate, sample_rate)
+        if len(waveform) == 0:
+            raise ClipProblem("empty", f"holds less than one sample at {sample_rate} Hz")
+    return waveform
 
 
 def check_audible(waveform: np.ndarray) -> np.ndarray:

@@ -3,6 +3,7 @@
 import os
 from contextlib import AbstractContextManager
 
+import numpy as np
 import torch
 
 # cuBLAS repeats itself only with a fixed workspace; it must be set before the first CUDA call.
@@ -29,10 +30,9 @@ def autocast(device: torch.device, precision: str) -> AbstractContextManager[Non
 
 def generator_of(*numbers: int) -> torch.Generator:
     """A CPU generator whose stream is fixed by ``numbers`` together (each 0 to 2^31)."""
-    seed = 0
-    for number in numbers:
-        seed = (seed * 1_000_003 + number + 1) % (2**63 - 1)
-    return torch.Generator().manual_seed(seed)
+    entropy = [len(numbers), *numbers]  # the count, since SeedSequence takes (0,) and (0, 0) for the same
+    (seed,) = np.random.SeedSequence(entropy).generate_state(1)  # 32 bits: all that torch's CPU generator keeps of it
+    return torch.Generator().manual_seed(int(seed))
 
 
 def _has_bfloat16(device: torch.device) -> bool:

@@ -1,6 +1,7 @@
 """Which clips are interpolated, and how: pairs of one class and different recordings, slerp between their noises."""
 
 import csv
+import re
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
@@ -64,7 +65,7 @@ def draw_pairs(
             b = random.choice(partners)
             pairs.append(
                 Pair(
-                    name=f"{fs_ids[a]}-{class_id}-{fs_ids[b]}-{index}.flac",
+                    name=f"{_bare(fs_ids[a])}-{class_id}-{_bare(fs_ids[b])}-{index}.flac",
                     class_id=class_id,
                     class_name=class_name,
                     parent_a=str(names[a]),
@@ -78,6 +79,11 @@ def draw_pairs(
                 )
             )
     return pairs
+
+
+def _bare(fs_id: str) -> str:
+    """A recording's id as part of a file name, which class and index make unique: a path's slashes may not stay."""
+    return re.sub(r"\W+", "_", fs_id)[-60:]
 
 
 def _first_parents(members: np.ndarray, count: int, random: np.random.Generator) -> np.ndarray:
@@ -116,7 +122,7 @@ def read_pairs(path: Path) -> list[Pair]:
             return [Pair(*(kind(text) for kind, text in zip(types, row, strict=True))) for row in reader]
     except FileNotFoundError:
         raise StudyError(f"{path}: not there, wanted the table that generate writes") from None
-    except ValueError as error:
+    except (ValueError, csv.Error) as error:
         raise StudyError(f"{path}: {error}") from None
 
 

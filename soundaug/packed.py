@@ -51,7 +51,7 @@ class ClipSet:
                 return cls(*(arrays[field.name] for field in fields(cls)))
         except FileNotFoundError:
             raise StudyError(f"{path}: not there, wanted packed features (dvc repro makes them)") from None
-        except (ValueError, KeyError, OSError, EOFError, BadZipFile) as error:
+        except (ValueError, TypeError, KeyError, OSError, EOFError, BadZipFile) as error:
             raise StudyError(f"{path}: found no packed features ({error}), wanted what featurize writes") from None
 
 

@@ -2,7 +2,7 @@
 
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -26,6 +26,15 @@ class Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
+S = TypeVar("S", bound=Settings)
+
+
+def _rising(settings: S, name: str, ends: list[float]) -> S:
+    if ends[0] > ends[-1]:
+        raise ValueError(f"{name} is {ends}, wanted [lowest, highest]")
+    return settings
+
+
 class Synthetic(Settings):
     """The embedded corpus: ``recordings_per_class`` x ``slices_per_recording`` clips a class, spread over the folds."""
 
@@ -35,9 +44,7 @@ class Synthetic(Settings):
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
-        if self.snr_db[0] > self.snr_db[1]:
-            raise ValueError("wanted snr_db as [lowest, highest]")
-        return self
+        return _rising(self, "snr_db", self.snr_db)
 
 
 class Download(Settings):
@@ -90,6 +97,11 @@ class Features(Settings):
     def _consistent(self) -> Self:
         if self.hop_length > self.n_fft:
             raise ValueError(f"hop_length is {self.hop_length}, wanted at most n_fft ({self.n_fft})")
+        if self.n_samples <= self.n_fft // 2:
+            raise ValueError(
+                f"clip_seconds is {self.clip_seconds} ({self.n_samples} samples), "
+                f"wanted more than half of n_fft ({self.n_fft})"
+            )
         if not self.fmin_hz < self.fmax_hz <= self.sample_rate / 2:
             raise ValueError(
                 f"fmin_hz, fmax_hz are {self.fmin_hz}, {self.fmax_hz}, "
@@ -154,6 +166,10 @@ class Generate(Settings):
     single_recording: Literal["error", "within"]  # a class with one training recording: stop, or pair its own slices
     precision: Literal["auto", "float32", "bfloat16"]
 
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        return _rising(self, "alpha", self.alpha)
+
 
 class Invert(Settings):
     """Mel spectrogram to audio."""
@@ -169,7 +185,11 @@ class Waveform(Settings):
     shift: Unit  # largest part of the clip it is shifted by, either way
     pitch_semitones: Annotated[float, Field(ge=0.0, le=24.0)]
     gain_db: Annotated[float, Field(ge=0.0)]
-    noise_snr_db: Annotated[list[float], Field(min_length=2, max_length=2)]
+    noise_snr_db: Annotated[list[float], Field(min_length=2, max_length=2)]  # lowest and highest
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        return _rising(self, "noise_snr_db", self.noise_snr_db)
 
 
 class SpecAugment(Settings):
@@ -259,6 +279,15 @@ class Params(Settings):
                 raise ValueError(f"{name} is {values}, wanted every value once")
         return self
 
+    @model_validator(mode="after")
+    def _steps_within_schedule(self) -> Self:
+        if self.generate.steps > self.generator.train_timesteps:
+            raise ValueError(
+                f"generate.steps is {self.generate.steps}, "
+                f"wanted at most generator.train_timesteps ({self.generator.train_timesteps})"
+            )
+        return self
+
     @property
     def arms(self) -> list[str]:
         """Every trained arm, base first."""
@@ -271,10 +300,12 @@ def load_params(path: Path = PARAMS_FILE) -> Params:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise StudyError(f"{path}: not there, wanted a parameter file such as presets/quick.yaml") from None
+    except UnicodeDecodeError as error:
+        raise StudyError(f"{path}: found bytes that are no UTF-8 ({error.reason}), wanted a UTF-8 file") from None
     try:
         return parse_params(yaml.safe_load(text))
     except yaml.YAMLError as error:
-        raise StudyError(f"{path}: not valid YAML: {error}") from None
+        raise StudyError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
     except StudyError as error:
         raise StudyError(f"{path}: {error}") from None
 
@@ -302,7 +333,8 @@ def _explain(detail: ErrorDetails) -> str:
     wanted = detail["msg"].removeprefix("Input should be ")
     hint = ""
     if isinstance(found, str) and _is_number(found):
-        hint = f" (quoted, or an exponent without a point: YAML reads {found} as text, write {float(found)!r})"
+        number = int(found) if found.strip().lstrip("+-").isdecimal() else float(found)
+        hint = f" (quoted, or an exponent without a point: YAML reads {found} as text, write {number!r})"
     return f"{name}: found {found!r}, wanted {wanted}{hint}"
 
 

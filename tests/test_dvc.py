@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import soundfile
 import yaml
-from tiny import ROOT, tiny_params
+from tiny_pipeline import ROOT, tiny_params
 
 DVC = [sys.executable, "-m", "dvc"]
 CLASSES = ("bell", "rain")

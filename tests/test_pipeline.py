@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from tiny import hashes, run, run_pipeline, tiny_params, workspace
+from tiny_pipeline import hashes, run, run_pipeline, tiny_params, workspace
 
 from soundaug.errors import StudyError
 from soundaug.interpolation import read_pairs

@@ -1,0 +1,105 @@
+"""The whole pipeline at toy size, in this process: seconds instead of minutes."""
+
+import hashlib
+import importlib
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from soundaug import scratch
+from soundaug.params import Params, load_params
+
+ROOT = Path(__file__).resolve().parent.parent
+
+TINY = {
+    "folds": [1, 2],
+    "seeds": [0],
+    "data.n_folds": 2,
+    "data.synthetic.recordings_per_class": 4,
+    "data.synthetic.slices_per_recording": 2,
+    "features.sample_rate": 8000,
+    "features.clip_seconds": 1.0,
+    "features.n_fft": 512,
+    "features.hop_length": 256,
+    "features.n_mels": 16,
+    "features.fmax_hz": 4000.0,
+    "generator.patch": 2,
+    "generator.channels": [8, 16],
+    "generator.attention_levels": 1,
+    "generator.steps": 4,
+    "generator.batch_size": 8,
+    "generator.checkpoint_every": 2,
+    "generate.per_class": 3,
+    "generate.steps": 2,
+    "generate.batch_size": 8,
+    "invert.iterations": 2,
+    "classifier.channels": [4, 8, 8],
+    "classifier.hidden": 8,
+    "training.steps": 12,
+    "training.batch_size": 16,
+    "training.evaluations": 3,
+    "evaluate.bootstrap": 100,
+}
+
+FOLD_STAGES = ("train_generator", "generate", "invert", "featurize_generated")
+
+
+def tiny_params(changes: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """The quick preset shrunk to toy size; ``changes`` maps dotted names to values."""
+    values: dict[str, Any] = yaml.safe_load((ROOT / "presets/quick.yaml").read_text())
+    for name, value in {**TINY, **(changes or {})}.items():
+        *sections, last = name.split(".")
+        section = values
+        for part in sections:
+            section = section[part]
+        section[last] = value
+    return values
+
+
+@contextmanager
+def workspace(folder: Path, values: Mapping[str, Any]) -> Iterator[Params]:
+    """Make ``folder`` the current one, with ``values`` as its params.yaml and a scratch folder of its own."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setattr(scratch, "ROOT", folder / ".scratch")
+        (folder / "params.yaml").write_text(yaml.safe_dump(dict(values), sort_keys=False))
+        yield load_params()
+
+
+def run(stage: str, *arguments: object) -> None:
+    """Run one stage's main in the current folder."""
+    module = importlib.import_module(f"stages.{stage}")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", [stage, *map(str, arguments)])
+        module.main()
+
+
+def run_pipeline(params: Params) -> None:
+    """Run every stage in dvc.yaml's order in the current folder."""
+    run("fetch")
+    run("featurize")
+    for fold in params.folds:
+        for stage in FOLD_STAGES:
+            run(stage, "--fold", fold)
+        for seed in params.seeds:
+            run("train_base", "--fold", fold, "--seed", seed)
+            run("train_aug", "--fold", fold, "--seed", seed)
+            for control in params.controls:
+                run("train_control", "--control", control, "--fold", fold, "--seed", seed)
+    run("evaluate")
+
+
+def hashes(folder: Path) -> dict[str, str]:
+    """SHA-256 of every file below data/ and reports/."""
+    return {
+        path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        for top in ("data", "reports")
+        for path in sorted((folder / top).rglob("*"))
+        if path.is_file()
+    }
