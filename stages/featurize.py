@@ -11,6 +11,7 @@ from soundaug.corpus import (
     random_split,
     read_clips,
     read_excluded,
+    require_folds,
     write_excluded,
 )
 from soundaug.errors import StudyError, run_stage
@@ -29,6 +30,7 @@ def main() -> None:
     classes = class_names(clips)
     if params.data.split == "random":
         clips = random_split(clips, params.data.n_folds, params.seed)
+    require_folds(clips, params.folds)
     paths = [audio_path(clip, RAW, Path(params.data.root)) for clip in clips]
     excluded = read_excluded(RAW / EXCLUDED)
 

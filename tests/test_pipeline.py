@@ -144,6 +144,14 @@ def test_a_fold_that_is_not_there_is_one_line(study: Path) -> None:
     assert str(caught.value) == "params.yaml: folds: found 9, wanted one of the corpus's [1, 2], of at least two"
 
 
+def test_folds_that_the_corpus_lacks_stop_featurize(tmp_path: Path) -> None:
+    with workspace(tmp_path, tiny_params({"folds": [1, 9]})):
+        run("fetch")
+        with pytest.raises(StudyError, match=r"^folds: found 9, wanted one of the corpus's folds: 1, 2$"):
+            run("featurize")
+        assert not (tmp_path / "data/features").exists()
+
+
 def test_a_class_with_one_training_recording(tmp_path: Path) -> None:
     values = tiny_params({"data.synthetic.recordings_per_class": 2, "folds": [1]})
     with workspace(tmp_path, values):
