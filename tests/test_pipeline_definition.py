@@ -162,6 +162,7 @@ def test_the_walker_sees_what_is_known_to_be_read() -> None:
         "data.root",
         "data.skip",
         "features",
+        "folds",
         "seed",
     }
     assert {"data.root", "control.waveform", "control.specaugment", "features"} <= read_by("train_control")
