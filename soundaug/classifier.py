@@ -21,8 +21,9 @@ class SoundClassifier(nn.Module):
     mean: torch.Tensor
     std: torch.Tensor
 
-    def __init__(self, settings: Classifier, n_mels: int, n_classes: int) -> None:
+    def __init__(self, settings: Classifier, n_mels: int, n_classes: int, *, centre: bool = False) -> None:
         super().__init__()
+        self.centre = centre
         # Normalisation belongs to the model: it is fitted on the real training clips and saved with the weights.
         self.register_buffer("mean", torch.zeros(n_mels, 1))
         self.register_buffer("std", torch.ones(n_mels, 1))
@@ -47,6 +48,8 @@ class SoundClassifier(nn.Module):
 
     def normalize(self, mel: torch.Tensor) -> torch.Tensor:
         """Mels [B, n_mels, T] as the first convolution takes them [B, 1, n_mels, T]."""
+        if self.centre:
+            mel = centred(mel)
         image = ((mel - self.mean) / self.std)[:, None]
         return image.contiguous(memory_format=torch.channels_last)
 
@@ -63,11 +66,20 @@ def build_classifier(
     check_size(settings, features)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model = SoundClassifier(settings, features.n_mels, n_classes)
+        model = SoundClassifier(settings, features.n_mels, n_classes, centre=features.normalization == "clip_mean")
     if features.normalization == "standardize":
         model.mean.copy_(train_mel.mean(dim=(0, 2))[:, None])
         model.std.copy_(torch.clamp(train_mel.std(dim=(0, 2)), min=1e-5)[:, None])
+    elif features.normalization == "clip_mean":
+        # One scale for all bands: how much each band moves is what is left of the sound.
+        model.std.copy_(torch.clamp(centred(train_mel).std(), min=1e-5))
     return model
+
+
+def centred(mel: torch.Tensor) -> torch.Tensor:
+    """Mels [..., n_mels, T] less each clip's own mean in each band: the colour of microphone and room goes, as in
+    cepstral mean normalisation (Atal 1974)."""
+    return mel - mel.mean(dim=-1, keepdim=True)
 
 
 def check_size(settings: Classifier, features: Features) -> None:

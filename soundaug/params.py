@@ -91,7 +91,9 @@ class Features(Settings):
     scale: Literal["log", "linear"]  # what the classifier sees; the generator always works on the log mel
     floor_db: float  # level below which a log mel is cut; 0 dB is the power of full-scale white noise in one bin
     ceiling_db: float  # level that the generator takes as its highest
-    normalization: Literal["none", "standardize"]  # per mel band, fitted on the real training clips
+    # Of the classifier's input; what is fitted is fitted on the real training clips. standardize: mean and deviation of
+    # each mel band. clip_mean: each clip's own mean of each band is taken off, then one deviation for all bands.
+    normalization: Literal["none", "standardize", "clip_mean"]
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

@@ -81,6 +81,17 @@ def test_normalisation_is_fitted_on_the_clips_given() -> None:
     assert torch.equal(model.normalize(MEL)[:, 0], MEL)
 
 
+def test_clip_mean_takes_the_colour_of_microphone_and_room_off() -> None:
+    settings = PARAMS.features.model_copy(update={"normalization": "clip_mean"})
+    model = build_classifier(PARAMS.classifier, settings, 3, MEL, seed=0)
+    clips = MEL.numpy()
+    by_hand = clips - clips.mean(axis=2, keepdims=True)
+    by_hand /= by_hand.std(ddof=1)
+    np.testing.assert_allclose(model.normalize(MEL)[:, 0], by_hand, atol=1e-4)
+    filtered = MEL + torch.linspace(-30, 10, 16)[:, None]  # the same clips through another channel
+    torch.testing.assert_close(model.normalize(filtered), model.normalize(MEL), atol=1e-4, rtol=0)
+
+
 def test_a_constant_band_stays_finite() -> None:
     mel = MEL.clone()
     mel[:, 3] = -60.0
