@@ -1,6 +1,7 @@
 """Leakage audit on the artefacts: nothing of a held-out fold may have reached what was trained for it."""
 
 import csv
+import json
 import zipfile
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -13,7 +14,7 @@ from soundaug.errors import StudyError
 from soundaug.packed import fold_file, folds_of
 from soundaug.params import Params
 
-PAIR_COLUMNS = ("name", "class_id", "parent_a", "parent_b", "fs_id_a", "fs_id_b", "fold_a", "fold_b")
+PAIR_COLUMNS = ("name", "class_id", "parent_a", "parent_b", "fs_id_a", "fs_id_b", "fold_a", "fold_b", "others")
 
 
 @dataclass(frozen=True)
@@ -117,7 +118,8 @@ def audit(data: Path, params: Params) -> Audit:
         if path.is_file() or params.generate.per_class > 0:
             rows = read_rows(path, PAIR_COLUMNS)
             pairs += len(rows)
-            findings += _pair_findings(rows, fold, tested, by_name, params)
+            parents = [_parents(row, path) for row in rows]
+            findings += _pair_findings(rows, parents, fold, tested, by_name, params)
         path = data / "models" / "generator" / f"fold{fold}" / "train_clips.csv"
         if path.is_file() or params.generate.per_class > 0:
             rows = read_rows(path, ("name", "fs_id", "fold"))
@@ -137,23 +139,38 @@ def audit(data: Path, params: Params) -> Audit:
     return result
 
 
+def _parents(row: dict[str, str], path: Path) -> list[tuple[str, str, str]]:
+    """Name, recording and fold of every parent that a row of pairs.csv names: two, and as many as ``others`` holds."""
+    try:
+        others = [(str(name), str(fs_id), str(fold)) for name, fs_id, fold in json.loads(row["others"])]
+    except (ValueError, TypeError):
+        raise StudyError(
+            f"{path}: {row['name']}: found others {row['others']!r}, wanted a JSON list of [name, fs_id, fold]"
+        ) from None
+    return [(row[f"parent_{side}"], row[f"fs_id_{side}"], row[f"fold_{side}"]) for side in "ab"] + others
+
+
 def _pair_findings(
-    rows: list[dict[str, str]], fold: int, tested: set[str], by_name: dict[str, Clip], params: Params
+    rows: list[dict[str, str]],
+    parents: list[list[tuple[str, str, str]]],
+    fold: int,
+    tested: set[str],
+    by_name: dict[str, Clip],
+    params: Params,
 ) -> list[Finding]:
     findings = []
-    for row in rows:
-        for side in ("a", "b"):
-            name, generated = row[f"parent_{side}"], row["name"]
+    for row, (first, *more) in zip(rows, parents, strict=True):
+        generated = row["name"]
+        for name, fs_id, noted_fold in (first, *more):
             parent = by_name.get(name)
             if parent is None:
                 findings.append(Finding(fold, f"parent {name} of {generated} is not among the features"))
                 continue
-            told = (row[f"fs_id_{side}"], row[f"fold_{side}"])
-            if told != (parent.fs_id, str(parent.fold)):
+            if (fs_id, noted_fold) != (parent.fs_id, str(parent.fold)):
                 findings.append(
                     Finding(
                         fold,
-                        f"parent {name} of {generated} is noted as recording {told[0]}, fold {told[1]}, "
+                        f"parent {name} of {generated} is noted as recording {fs_id}, fold {noted_fold}, "
                         f"wanted recording {parent.fs_id}, fold {parent.fold}",
                     )
                 )
@@ -168,8 +185,12 @@ def _pair_findings(
                         f"parent {name} of {generated} is of class {parent.class_id}, wanted {row['class_id']}",
                     )
                 )
-        if params.generate.single_recording == "error" and row["fs_id_a"] == row["fs_id_b"]:
-            findings.append(Finding(fold, f"both parents of {row['name']} are of recording {row['fs_id_a']}"))
+        if params.generate.single_recording == "error":
+            findings += [
+                Finding(fold, f"parents {first[0]} and {name} of {generated} are of recording {fs_id}")
+                for name, fs_id, _ in more
+                if fs_id == first[1]
+            ]
     return findings
 
 

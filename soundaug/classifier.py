@@ -3,7 +3,8 @@
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
 from torch import nn
 
 from soundaug.errors import StudyError
@@ -99,3 +100,14 @@ def save_classifier(path: Path, model: SoundClassifier) -> None:
     """Write the weights, normalisation included, as safetensors."""
     with whole(path) as partial:
         save_file({name: tensor.contiguous().cpu() for name, tensor in model.state_dict().items()}, partial)
+
+
+def load_classifier(path: Path, settings: Classifier, features: Features, n_classes: int) -> SoundClassifier:
+    """Read what `save_classifier` wrote; StudyError when the file is missing, damaged or another network's."""
+    model = SoundClassifier(settings, features.n_mels, n_classes, centre=features.normalization == "clip_mean")
+    try:
+        model.load_state_dict(load_file(path))
+    except (OSError, SafetensorError, RuntimeError) as error:
+        reason = " ".join(str(error).split())
+        raise StudyError(f"{path}: found no such classifier ({reason}), wanted what train_base writes") from None
+    return model.eval()

@@ -15,7 +15,7 @@ def choose_device() -> torch.device:
     name = os.environ.get("SOUNDAUG_DEVICE")
     if name is None:
         name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
-    device = torch.device(name)
+    device = torch.device(f"cuda:{os.environ.get('LOCAL_RANK', 0)}" if name == "cuda" else name)
     if device.type != "cpu":  # on the CPU all that is used here repeats anyway, and the call imports for 4 s
         torch.use_deterministic_algorithms(True, warn_only=True)
     return device

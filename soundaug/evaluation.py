@@ -312,9 +312,9 @@ def load_examples(data: Path, params: Params, classes: Sequence[str]) -> list[Ex
         clips = ClipSet.load(fold_file(data / "features", number))
         for mel, name, class_id in zip(clips.mel, clips.name.tolist(), clips.class_id.tolist(), strict=True):
             if (number, name) in wanted:
-                shown[name] = _decibels(mel, params)
+                shown[name] = decibels(mel, params)
             if number == fold and class_id not in tests:
-                tests[class_id] = _decibels(mel, params)
+                tests[class_id] = decibels(mel, params)
     examples = []
     for class_id, index in sorted(firsts.items()):
         a, b = shown.get(pairs[index]["parent_a"]), shown.get(pairs[index]["parent_b"])
@@ -439,7 +439,8 @@ def _scalars(paths: Sequence[Path]) -> Metrics:
 
 def _generator(data: Path, params: Params) -> Metrics:
     found = _scalars([data / "models" / "generator" / f"fold{fold}" / "summary.json" for fold in params.folds])
-    found |= _scalars([data / "generated" / f"fold{fold}" / "summary.json" for fold in params.folds])
+    for name in ("summary.json", "quality.json"):
+        found |= _scalars([data / "generated" / f"fold{fold}" / name for fold in params.folds])
     if "final_loss" in found:
         found["loss"] = found.pop("final_loss")
     pairs = [data / "generated" / f"fold{fold}" / "pairs.csv" for fold in params.folds]
@@ -452,7 +453,8 @@ def _inversion(data: Path, params: Params) -> Metrics:
     return _scalars([data / "generated" / f"fold{fold}" / "clips" / "summary.json" for fold in params.folds])
 
 
-def _decibels(mel: Any, params: Params) -> Floats:
+def decibels(mel: Any, params: Params) -> Floats:
+    """A mel as the features hold it, in dB: what `MelFrontEnd.log_mel` gives, without torch."""
     if params.features.scale == "log":
         return np.asarray(mel, dtype=np.float64)
     reference = 0.375 * params.features.n_fft  # the summed square of the Hann window: the front end's 0 dB

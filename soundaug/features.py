@@ -16,7 +16,7 @@ CHUNK = 128  # clips whose spectrograms are computed at once
 
 
 class MelFrontEnd:
-    """Waveforms to mel spectrograms: HTK filters without area normalisation, Hann window, centred frames."""
+    """Waveforms to mel spectrograms: Hann window, centred frames, HTK filters (no area normalisation) or Slaney's."""
 
     def __init__(self, settings: Features) -> None:
         self.settings = settings
@@ -28,6 +28,8 @@ class MelFrontEnd:
             f_min=settings.fmin_hz,
             f_max=settings.fmax_hz,
             n_mels=settings.n_mels,
+            norm="slaney" if settings.filters == "slaney" else None,
+            mel_scale=settings.filters,
         )
 
     def power(self, waveforms: torch.Tensor) -> torch.Tensor:

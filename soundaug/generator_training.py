@@ -3,62 +3,82 @@
 import csv
 import math
 from pathlib import Path
+from typing import NamedTuple
 
+import numpy as np
 import torch
 from diffusers.training_utils import EMAModel
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
 from tqdm import tqdm
 
-from soundaug import diffusion
+from soundaug import diffusion, processes
 from soundaug.device import autocast, choose_device, generator_of
-from soundaug.diffusion import MelScaling, build_scheduler, build_unet, diffusion_loss
+from soundaug.diffusion import diffusion_loss
 from soundaug.errors import StudyError
 from soundaug.outputs import whole
 from soundaug.params import Generator
 from soundaug.scratch import Scratch
+from soundaug.starting_point import StartingPoint
+from soundaug.windows import window_of
 
-HISTORY_COLUMNS = ["step", "learning_rate", "loss"]
+HISTORY_COLUMNS = ["step", "learning_rate", "loss", "validation_loss"]
 LOG_EVERY = 10  # steps a row of the history averages over
 
 
+class Clips(NamedTuple):
+    """Clips to learn from or to watch the loss on: ``log_mels`` [N, n_mels, T] in dB and their ``labels`` [N]."""
+
+    log_mels: torch.Tensor
+    labels: torch.Tensor
+
+
 class GeneratorTraining:
-    """One generator's training on ``log_mels`` [N, n_mels, T] in dB with ``labels`` [N] of ``n_classes``."""
+    """One generator's training from ``start`` on ``train``; the loss of ``validation`` clips is watched, no more."""
 
     def __init__(
-        self,
-        settings: Generator,
-        scaling: MelScaling,
-        log_mels: torch.Tensor,
-        labels: torch.Tensor,
-        n_classes: int,
-        seed: int,
+        self, settings: Generator, start: StartingPoint, train: Clips, validation: Clips, n_classes: int, seed: int
     ) -> None:
         self.settings = settings
         self.n_classes = n_classes
-        self.scaling = scaling
+        self.start = start
+        self.codec = start.codec
         self.device = choose_device()
-        self.scheduler = build_scheduler(settings)
-        self.unet = build_unet(settings, scaling, n_classes, seed)
+        self.scheduler = start.scheduler
+        self.unet = start.unet
         self.unet.to(self.device, memory_format=torch.channels_last)
+        if settings.batch_size % processes.count():
+            raise StudyError(
+                f"generator.batch_size: found {settings.batch_size}, "
+                f"wanted a multiple of the processes ({processes.count()})"
+            )
+        # Several processes: each takes its part of every batch, and gradients are averaged.
+        self._network = self.unet if processes.count() == 1 else DistributedDataParallel(self.unet)
         self.optimizer = torch.optim.AdamW(
             self.unet.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
         )
         self.averaged = EMAModel(self.unet.parameters(), decay=settings.ema_decay)
-        self.images = scaling.to_image(log_mels)
-        self.labels = labels
+        self.images, self.labels = start.codec.to_image(train.log_mels), train.labels
+        # The validation loss is always of the same clips, timesteps and noises: its curve shows the network alone.
+        watched = torch.randperm(len(validation.labels), generator=generator_of(seed, 4))[: settings.batch_size]
+        images = start.codec.to_image(validation.log_mels[watched])
+        spare = images.shape[-1] - window_of(self.unet)
+        self._validation = Clips(_window(images, spare // 2, spare), validation.labels[watched])
+        self._seed = seed
         self.random = generator_of(seed, 1)
-        self.history: list[tuple[int, float, float]] = []
+        self.history: list[tuple[int, float, float, float | None]] = []
         self.step = 0
         self._losses: list[float] = []
         self._scratch = Scratch(
             "train_generator",
             settings,
-            scaling,
+            start.codec.config(),
             n_classes,
             seed,
             torch.__version__,
             self.device.type,
-            log_mels.numpy(),
-            labels.numpy(),
+            *(clips.numpy() for clips in (*train, *validation)),
+            *(parameter.detach().cpu().numpy() for parameter in self.unet.parameters()),
             Path(__file__),
             Path(diffusion.__file__),
         )
@@ -67,15 +87,18 @@ class GeneratorTraining:
         """Train to the end, from the last checkpoint where there is one; the network ends with the averaged weights."""
         self._resume()
         self.unet.train()
-        steps = tqdm(total=self.settings.steps, initial=self.step, desc=label, disable=None, unit="step")
+        disable = None if processes.is_main() else True
+        steps = tqdm(total=self.settings.steps, initial=self.step, desc=label, disable=disable, unit="step")
         while self.step < self.settings.steps:
             self._losses.append(self._train_step())
             if len(self._losses) == LOG_EVERY or self.step == self.settings.steps:
                 mean = math.fsum(self._losses) / len(self._losses)
-                self.history.append((self.step, self.optimizer.param_groups[0]["lr"], mean))
+                watch = self.step % self.settings.checkpoint_every == 0 or self.step == self.settings.steps
+                validation = self._validation_loss() if watch else None
+                self.history.append((self.step, self.optimizer.param_groups[0]["lr"], mean, validation))
                 self._losses = []
                 steps.set_postfix(loss=f"{mean:.4f}")
-            if self.step % self.settings.checkpoint_every == 0:
+            if self.step % self.settings.checkpoint_every == 0 and processes.is_main():
                 self._checkpoint()
             steps.update()
         steps.close()
@@ -83,40 +106,46 @@ class GeneratorTraining:
         self.unet.eval()
 
     def finish(self) -> None:
-        """Forget the checkpoint: the generator is written."""
+        """Forget the checkpoints: the generator is written."""
         self._scratch.remove()
+        self.start.finish()
 
     def summary(self) -> dict[str, float]:
-        """Scalars for the report: size, data and the mean loss over the last tenth of the training."""
-        tail = [loss for step, _, loss in self.history if step > 0.9 * self.settings.steps]
-        return {
+        """Scalars for the report: size, data, mean loss over the last tenth of the training, validation loss."""
+        figures: dict[str, float] = {
             "parameters": sum(parameter.numel() for parameter in self.unet.parameters()),
             "train_clips": len(self.images),
             "steps": self.step,
-            "final_loss": round(math.fsum(tail) / len(tail), 6),
         }
+        if tail := [loss for step, _, loss, _ in self.history if step > 0.9 * self.settings.steps]:
+            figures["final_loss"] = round(math.fsum(tail) / len(tail), 6)
+        if (validation := self._validation_loss()) is not None:
+            figures["validation_loss"] = round(validation, 6)
+        return figures | self.start.figures
 
     def write_history(self, path: Path) -> None:
         """The curve: a row for every few steps, with the mean loss over them."""
         with whole(path) as partial, partial.open("w", newline="") as file:
             writer = csv.writer(file, lineterminator="\n")
             writer.writerow(HISTORY_COLUMNS)
-            writer.writerows((step, f"{rate:.6g}", f"{loss:.6f}") for step, rate, loss in self.history)
+            for step, rate, loss, validation in self.history:
+                shown = "" if validation is None else f"{validation:.6f}"
+                writer.writerow((step, f"{rate:.6g}", f"{loss:.6f}", shown))
 
     def _train_step(self) -> float:
         settings = self.settings
         for group in self.optimizer.param_groups:
             group["lr"] = settings.learning_rate * schedule_factor(self.step, settings.steps, settings.warmup_steps)
         batch = torch.randint(len(self.images), (settings.batch_size,), generator=self.random)
-        images = self.images[batch].to(self.device)
+        images = self._windows(batch).to(self.device)
         labels = self.labels[batch]
         dropped = torch.rand(len(labels), generator=self.random) < settings.label_dropout
-        labels = torch.where(dropped, self.n_classes, labels).to(self.device)
-        timesteps = torch.randint(settings.train_timesteps, (len(labels),), generator=self.random).to(self.device)
+        labels = torch.where(dropped, self.n_classes, labels)
+        timesteps = torch.randint(self.scheduler.config.num_train_timesteps, (len(labels),), generator=self.random)
         noise = torch.randn(images.shape, generator=self.random).to(self.device)
-        with autocast(self.device, settings.precision):
-            loss = diffusion_loss(self.unet, self.scheduler, images, labels, timesteps, noise, settings.min_snr_gamma)
-        value = loss.item()
+        part = slice(processes.rank(), None, processes.count())
+        loss = self._loss(self._network, images[part], labels[part], timesteps[part], noise[part])
+        value = processes.sum_over(loss.detach().cpu().clone()).item() / processes.count()
         if not math.isfinite(value):
             raise StudyError(
                 f"generator training: found a loss of {value} at step {self.step + 1}, wanted a number: "
@@ -129,6 +158,51 @@ class GeneratorTraining:
         self.averaged.step(self.unet.parameters())
         self.step += 1
         return value
+
+    def _windows(self, batch: torch.Tensor) -> torch.Tensor:
+        """The clips of ``batch`` [B], or a random part of each where the network's window is shorter."""
+        spare = self.images.shape[-1] - window_of(self.unet)
+        if spare == 0:
+            return self.images[batch]
+        starts = torch.randint(spare + 1, (len(batch),), generator=self.random).tolist()
+        return torch.stack([_window(self.images[row], start, spare) for row, start in zip(batch, starts, strict=True)])
+
+    def _loss(
+        self,
+        network: nn.Module,
+        images: torch.Tensor,
+        labels: torch.Tensor,
+        timesteps: torch.Tensor,
+        noise: torch.Tensor,
+    ) -> torch.Tensor:
+        given = labels.to(self.device) if self.unet.config.num_class_embeds is not None else None
+        with autocast(self.device, self.settings.precision):
+            return diffusion_loss(
+                network,
+                self.scheduler,
+                images,
+                given,
+                timesteps.to(self.device),
+                noise,
+                self.settings.min_snr_gamma,
+            )
+
+    @torch.no_grad()
+    def _validation_loss(self) -> float | None:
+        """The averaged weights' loss on the validation clips at evenly spread timesteps; None without such clips."""
+        images, labels = self._validation
+        if len(images) == 0:
+            return None
+        timesteps = torch.linspace(0, self.scheduler.config.num_train_timesteps - 1, len(images)).long()
+        noise = torch.randn(images.shape, generator=generator_of(self._seed, 5))
+        training = self.unet.training
+        self.averaged.store(self.unet.parameters())
+        self.averaged.copy_to(self.unet.parameters())
+        self.unet.eval()
+        loss = self._loss(self.unet, images.to(self.device), labels, timesteps, noise.to(self.device)).item()
+        self.averaged.restore(self.unet.parameters())
+        self.unet.train(training)
+        return loss
 
     def _checkpoint(self) -> None:
         state = {
@@ -163,3 +237,21 @@ def schedule_factor(step: int, steps: int, warmup_steps: int) -> float:
     if step < warmup_steps:
         return (step + 1) / warmup_steps
     return 0.5 * (1 + math.cos(math.pi * (step - warmup_steps) / max(1, steps - warmup_steps)))
+
+
+def _window(images: torch.Tensor, start: int, spare: int) -> torch.Tensor:
+    """Columns ``start`` and after of images [..., W], ``spare`` fewer than there are."""
+    return images[..., start : images.shape[-1] - spare + start]
+
+
+def validation_recordings(class_id: np.ndarray, fs_id: np.ndarray, share: float, seed: int) -> np.ndarray:
+    """Which clips (bool [N], of classes and recordings [N]) are of the ``share`` of each class's recordings left out.
+
+    Rounded down, so that a class of few recordings gives none.
+    """
+    chosen = np.zeros(len(class_id), bool)
+    for one in np.unique(class_id):
+        recordings = np.unique(fs_id[class_id == one])
+        random = np.random.default_rng([seed, int(one)])
+        chosen |= np.isin(fs_id, random.permutation(recordings)[: int(share * len(recordings))])
+    return chosen

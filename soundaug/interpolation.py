@@ -1,10 +1,12 @@
 """Which clips are interpolated, and how: pairs of one class and different recordings, slerp between their noises."""
 
 import csv
+import json
 import re
 from collections.abc import Sequence
-from dataclasses import astuple, dataclass, fields
+from dataclasses import astuple, dataclass, fields, replace
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -14,9 +16,18 @@ from soundaug.outputs import write_csv
 from soundaug.params import Generate
 
 
+class Parent(NamedTuple):
+    """A training clip that a generated one is made of."""
+
+    name: str
+    fs_id: str
+    fold: int
+
+
 @dataclass(frozen=True)
 class Pair:
-    """One clip to generate: two parents (names, recordings, folds), the share ``alpha`` of parent b, its own seed."""
+    """One clip to generate: its parents, the share ``alpha`` of all but the first, the ``strength`` of a variation, its
+    own seed. ``others`` are the parents beyond two."""
 
     name: str
     class_id: int
@@ -29,6 +40,14 @@ class Pair:
     fold_b: int
     alpha: float
     seed: int
+    strength: float = 1.0
+    others: tuple[Parent, ...] = ()
+
+    @property
+    def parents(self) -> list[Parent]:
+        """All parents, the first one first."""
+        first = [Parent(self.parent_a, self.fs_id_a, self.fold_a), Parent(self.parent_b, self.fs_id_b, self.fold_b)]
+        return [*first, *self.others]
 
 
 # The columns of pairs.csv; `class` cannot name a field.
@@ -60,6 +79,7 @@ def draw_pairs(
         single = len(np.unique(recordings[members])) < 2
         _check_class(class_name, len(members), single, settings, held_out)
         random = np.random.default_rng([seed, held_out, class_id])
+        more = np.random.default_rng([seed, held_out, class_id, 1])  # apart, so that it changes no other draw
         for index, a in enumerate(_first_parents(members, settings.per_class, random)):
             partners = members[members != a] if single else members[recordings[members] != recordings[a]]
             b = random.choice(partners)
@@ -76,6 +96,11 @@ def draw_pairs(
                     fold_b=int(folds[b]),
                     alpha=round(float(random.uniform(settings.alpha[0], settings.alpha[-1])), 6),
                     seed=int(random.integers(2**31)),
+                    strength=round(float(more.uniform(settings.strength[0], settings.strength[-1])), 6),
+                    others=tuple(
+                        Parent(str(names[one]), str(fs_ids[one]), int(folds[one]))
+                        for one in _others(partners, b, settings.parents - 2, more)
+                    ),
                 )
             )
     return pairs
@@ -84,6 +109,12 @@ def draw_pairs(
 def _bare(fs_id: str) -> str:
     """A recording's id as part of a file name, which class and index make unique: a path's slashes may not stay."""
     return re.sub(r"\W+", "_", fs_id)[-60:]
+
+
+def _others(partners: np.ndarray, b: int, count: int, random: np.random.Generator) -> np.ndarray:
+    """Parents beyond two: neither b nor one another, as far as there are enough."""
+    left = partners[partners != b] if len(partners) > 1 else partners
+    return random.choice(left, count, replace=len(left) < count)
 
 
 def _first_parents(members: np.ndarray, count: int, random: np.random.Generator) -> np.ndarray:
@@ -108,7 +139,7 @@ def _check_class(class_name: str, n_clips: int, single: bool, settings: Generate
 
 def write_pairs(path: Path, pairs: Sequence[Pair]) -> None:
     """Write pairs.csv."""
-    write_csv(path, COLUMNS, (astuple(pair) for pair in pairs))
+    write_csv(path, COLUMNS, ((*astuple(pair)[:-1], json.dumps(pair.others)) for pair in pairs))
 
 
 def read_pairs(path: Path) -> list[Pair]:
@@ -118,12 +149,36 @@ def read_pairs(path: Path) -> list[Pair]:
             reader = csv.reader(file)
             if next(reader, None) != COLUMNS:
                 raise StudyError(f"{path}: found other columns, wanted {', '.join(COLUMNS)}")
-            types: list[type] = [field.type for field in fields(Pair)]  # type: ignore[misc]
-            return [Pair(*(kind(text) for kind, text in zip(types, row, strict=True))) for row in reader]
+            types: list[Any] = [field.type for field in fields(Pair)][:-1]
+            return [
+                replace(Pair(*(kind(text) for kind, text in zip(types, row, strict=True))), others=_read_others(others))
+                for *row, others in reader
+            ]
     except FileNotFoundError:
         raise StudyError(f"{path}: not there, wanted the table that generate writes") from None
     except (ValueError, csv.Error) as error:
         raise StudyError(f"{path}: {error}") from None
+
+
+def _read_others(text: str) -> tuple[Parent, ...]:
+    others = json.loads(text)
+    if not isinstance(others, list) or not all(
+        isinstance(one, list) and [type(value) for value in one] == [str, str, int] for one in others
+    ):
+        raise ValueError(f"found others {text!r}, wanted a JSON list of [name, fs_id, fold]")
+    return tuple(Parent(*one) for one in others)
+
+
+def mix(noises: Sequence[torch.Tensor], alpha: torch.Tensor) -> torch.Tensor:
+    """One noise [B, ...] of the parents' [P][B, ...]; ``alpha`` [B] is the share of all but the first, in equal parts.
+
+    `slerp` from the first to the sum of the others, brought to their mean length: to the other itself if there is one.
+    """
+    first, *others = noises
+    total = torch.stack(others).double().sum(dim=0)
+    wanted = torch.stack([_lengths(other) for other in others]).mean(dim=0)
+    scale = wanted / torch.clamp(_lengths(total), min=1e-12)
+    return slerp(first, (scale.view(-1, *[1] * (total.dim() - 1)) * total).to(first.dtype), alpha)
 
 
 def slerp(a: torch.Tensor, b: torch.Tensor, alpha: torch.Tensor) -> torch.Tensor:
@@ -143,3 +198,8 @@ def slerp(a: torch.Tensor, b: torch.Tensor, alpha: torch.Tensor) -> torch.Tensor
     weight_a = torch.where(linear, 1 - alpha, torch.sin((1 - alpha) * omega) / safe)
     weight_b = torch.where(linear, alpha, torch.sin(alpha * omega) / safe)
     return (weight_a.view(shape) * a + weight_b.view(shape) * b).to(a.dtype)
+
+
+def _lengths(noises: torch.Tensor) -> torch.Tensor:
+    """Of noises [B, ...]: [B]."""
+    return noises.flatten(1).double().norm(dim=1)

@@ -88,6 +88,7 @@ class Features(Settings):
     n_mels: Annotated[int, Field(ge=8, le=512)]
     fmin_hz: Annotated[float, Field(ge=0.0)]
     fmax_hz: Annotated[float, Field(gt=0.0)]
+    filters: Literal["htk", "slaney"]  # slaney: librosa's default scale and area normalisation, as audio-diffusion uses
     scale: Literal["log", "linear"]  # what the classifier sees; the generator always works on the log mel
     floor_db: float  # level below which a log mel is cut; 0 dB is the power of full-scale white noise in one bin
     ceiling_db: float  # level that the generator takes as its highest
@@ -123,19 +124,46 @@ class Features(Settings):
         """Frames of a clip's mel spectrogram (centred frames)."""
         return 1 + self.n_samples // self.hop_length
 
+    @property
+    def frames_per_second(self) -> float:
+        """Frames a second."""
+        return self.sample_rate / self.hop_length
+
+
+class Autoencoder(Settings):
+    """The autoencoder of a latent diffusion model (Rombach et al. 2022, without adversary) and its training."""
+
+    channels: Annotated[list[Positive], Field(min_length=1)]  # of its levels, each half the size of the last
+    latent_channels: Positive
+    steps: Positive
+    batch_size: Positive
+    learning_rate: Annotated[float, Field(gt=0.0)]
+    kl_weight: Annotated[float, Field(ge=0.0)]
+
 
 class Generator(Settings):
-    """The class-conditional diffusion model and its training."""
+    """The diffusion model and its training."""
 
+    # A checkpoint in audio-diffusion's layout to start from: null, a folder, or a name on the Hugging Face hub.
+    pretrained: Annotated[str, Field(min_length=1)] | None
+    space: Literal[
+        "patch", "latent"
+    ]  # what is diffused: mel bins, or an autoencoder's latents; a checkpoint brings its own
     patch: Annotated[int, Field(ge=1, le=16)]  # space-to-depth factor: patch x patch mel bins become channels
+    autoencoder: Autoencoder  # of space latent
+    condition: Literal["class", "none"]  # none: what is generated is of no class in particular
     channels: Annotated[list[Positive], Field(min_length=1)]  # of the U-Net's levels, each half the size of the last
     attention_levels: Annotated[int, Field(ge=0)]  # how many of the lowest levels have self-attention
     layers_per_block: Positive
     train_timesteps: Annotated[int, Field(ge=10)]
     beta_schedule: Literal["linear", "squaredcos_cap_v2"]
+    prediction: Literal["v_prediction", "epsilon"]  # what the network predicts; a checkpoint brings its own
     min_snr_gamma: Annotated[float, Field(gt=0.0)]
+    # The network's window where it is shorter than a clip: it learns random parts, and clips are made of several.
+    window_seconds: Annotated[float, Field(gt=0.0)] | None
     label_dropout: Unit
-    steps: Positive
+    validation_share: Annotated[float, Field(ge=0.0, le=0.5)]  # of each class's recordings, left out to watch the loss
+    steps: Annotated[int, Field(ge=0)]  # 0: a checkpoint as it is
     batch_size: Positive
     learning_rate: Annotated[float, Field(gt=0.0)]
     warmup_steps: Annotated[int, Field(ge=0)]
@@ -149,28 +177,60 @@ class Generator(Settings):
     def _levels(self) -> Self:
         if self.attention_levels > len(self.channels):
             raise ValueError(f"attention_levels is {self.attention_levels}, wanted at most {len(self.channels)} levels")
+        if self.steps == 0 and self.pretrained is None:
+            raise ValueError("steps is 0, wanted at least 1 without a pretrained checkpoint")
         return self
 
     @property
     def multiple(self) -> int:
         """What the mel's height and width are padded to a multiple of."""
-        return int(self.patch * 2 ** (len(self.channels) - 1))
+        finest = self.patch if self.space == "patch" else 2 ** (len(self.autoencoder.channels) - 1)
+        return int(finest * 2 ** (len(self.channels) - 1))
+
+
+Method = Literal["interpolation", "variation", "inpainting", "sampling"]
+Span = Annotated[list[Annotated[float, Field(ge=0.0)]], Field(min_length=2, max_length=2)]  # seconds, from and to
 
 
 class Generate(Settings):
-    """How clips are made: both parents inverted to noise, slerp, decoded."""
+    """How clips are made. Every clip draws its parents whatever the method, since the controls take them too."""
 
     per_class: Annotated[int, Field(ge=0)]
+    # interpolation: parents inverted to noise, slerp, decoded. variation: the first parent noised part of the way and
+    # denoised. inpainting: the first parent made anew outside of keep_seconds. sampling: from noise and the class.
+    method: Method
+    parents: Annotated[int, Field(ge=2, le=8)]  # of an interpolation
     alpha: Annotated[list[Unit], Field(min_length=1, max_length=2)]  # [0.5]: fixed; [0.2, 0.8]: drawn per clip
-    steps: Positive  # of DDIM, in both directions
+    strength: Annotated[list[Unit], Field(min_length=1, max_length=2)]  # of a variation, as alpha
+    keep_seconds: list[Span]  # of an inpainting: the spans kept of the first parent; [[0.0, 1.0]]: outpaint after 1 s
+    resamplings: Annotated[int, Field(ge=1, le=100)]  # of an inpainting: passes of every noise level
+    sampler: Literal["ddim", "ddpm", "dpm_solver", "heun"]
+    steps: Positive  # of the sampler and of the inversion
+    inversion: Literal["fixed_point", "ddim"]
+    inversion_iterations: Positive  # network evaluations a step of fixed_point
+    max_reconstruction_db: Annotated[float, Field(gt=0.0)]  # the report calls a larger error of the inversion a fault
+    overlap: Annotated[float, Field(ge=0.0, le=0.9)]  # of neighbouring windows, where a clip is made of several
+    loop: bool  # clips that end as they start
     guidance: Annotated[float, Field(ge=0.0)]  # 1: the conditional model alone
+    # Clips made for each one kept: a classifier of the training folds keeps those it believes most.
+    candidates: Annotated[int, Field(ge=1, le=100)]
     batch_size: Positive
     single_recording: Literal["error", "within"]  # a class with one training recording: stop, or pair its own slices
     precision: Literal["auto", "float32", "bfloat16"]
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
-        return _rising(self, "alpha", self.alpha)
+        for span in self.keep_seconds:
+            _rising(self, "keep_seconds", span)
+        return _rising(_rising(self, "alpha", self.alpha), "strength", self.strength)
+
+    @model_validator(mode="after")
+    def _sampler_that_may_go_back(self) -> Self:
+        if self.method == "inpainting" and self.sampler not in ("ddim", "ddpm"):
+            raise ValueError(
+                f"sampler is {self.sampler}, wanted ddim or ddpm with method inpainting, which goes back a level"
+            )
+        return self
 
 
 class Invert(Settings):
@@ -263,6 +323,7 @@ class Params(Settings):
     folds: Annotated[list[Positive], Field(min_length=1)]  # held out one at a time; all other folds train
     seeds: Annotated[list[Seed], Field(min_length=1)]  # of the classifiers
     controls: list[Control]
+    processes: Positive  # that train a generator or make clips together, by accelerate launch
     data: Data
     features: Features
     generator: Generator
@@ -288,6 +349,16 @@ class Params(Settings):
                 f"generate.steps is {self.generate.steps}, "
                 f"wanted at most generator.train_timesteps ({self.generator.train_timesteps})"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _spans_within_the_clip(self) -> Self:
+        for span in self.generate.keep_seconds:
+            if span[1] > self.features.clip_seconds:
+                raise ValueError(
+                    f"generate.keep_seconds has the span {span}, "
+                    f"wanted spans that end by features.clip_seconds ({self.features.clip_seconds})"
+                )
         return self
 
     @property
@@ -336,7 +407,8 @@ def _explain(detail: ErrorDetails) -> str:
     hint = ""
     if isinstance(found, str) and _is_number(found):
         number = int(found) if found.strip().lstrip("+-").isdecimal() else float(found)
-        hint = f" (quoted, or an exponent without a point: YAML reads {found} as text, write {number!r})"
+        plain = repr(number) if "." in repr(number) else repr(number).replace("e", ".0e")
+        hint = f" (quoted, or an exponent without a point: YAML reads {found} as text, write {plain})"
     return f"{name}: found {found!r}, wanted {wanted}{hint}"
 
 

@@ -36,6 +36,8 @@ class PhaseReconstruction:
             sample_rate=features.sample_rate,
             f_min=features.fmin_hz,
             f_max=features.fmax_hz,
+            norm="slaney" if features.filters == "slaney" else None,
+            mel_scale=features.filters,
             driver="gelsd",
         )
 

@@ -2,8 +2,9 @@
 
 import io
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -11,10 +12,12 @@ import seaborn as sns
 from matplotlib import font_manager
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
 from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
 from soundaug.evaluation import Example, Metrics, Study, best_control, curves
+from soundaug.generator_report import ClosestPair
 from soundaug.params import Features, Params
 from soundaug.stats import Floats
 
@@ -185,23 +188,14 @@ def spectrogram_figure(examples: Sequence[Example], features: Features) -> bytes
     """A row a class: parent A, the clip generated from both parents, parent B, and a real clip of the test fold."""
     shown = examples[:MOST_EXAMPLES]
     loudest = max(float(mel.max()) for one in shown for mel in (one.parent_a, one.parent_b, one.test_clip))
-    limits = {"vmin": max(features.floor_db, loudest - 80), "vmax": loudest}
+    limits = (max(features.floor_db, loudest - 80), loudest)
     with _style(grid=False):
         figure = Figure(figsize=(13, 1.4 + 1.55 * len(shown)), layout="constrained")
         panels = figure.subplots(len(shown), 4, sharex=True, sharey=True, squeeze=False)
         ticks, labels = _mel_ticks(features)
         for row, one in zip(panels, shown, strict=True):
             for axes, mel in zip(row, (one.parent_a, one.generated, one.parent_b, one.test_clip), strict=True):
-                seconds = mel.shape[1] * features.hop_length / features.sample_rate
-                picture = axes.imshow(
-                    mel,
-                    origin="lower",
-                    aspect="auto",
-                    interpolation="nearest",
-                    cmap="magma",
-                    extent=(0, seconds, -0.5, mel.shape[0] - 0.5),
-                    **limits,
-                )
+                picture = _draw_mel(axes, mel, features, limits)
                 axes.set_yticks(ticks, labels)
             row[0].set_ylabel("\n".join(textwrap.wrap(_label(one.class_name), 16)) + "\nmel, Hz", fontsize=9)
         for axes, title in zip(panels[0], ("parent A", "generated", "parent B", "a real test clip"), strict=True):
@@ -212,6 +206,65 @@ def spectrogram_figure(examples: Sequence[Example], features: Features) -> bytes
         part = "" if len(shown) == len(examples) else f" (the first {len(shown)} of {len(examples)} classes)"
         figure.suptitle(f"Mel spectrograms of generated clips, their parents and real clips{part}; one dB scale")
         return _png(figure)
+
+
+def closest_figure(pairs: Sequence[ClosestPair], features: Features) -> bytes:
+    """A row a pair: the generated clip, and the training clip that it is nearest to."""
+    loudest = max(float(max(pair.generated.max(), pair.real.max())) for pair in pairs)
+    limits = (max(features.floor_db, loudest - 80), loudest)
+    with _style(grid=False):
+        figure = Figure(figsize=(10, 1.4 + 1.7 * len(pairs)), layout="constrained")
+        panels = figure.subplots(len(pairs), 2, sharex=True, sharey=True, squeeze=False)
+        ticks, labels = _mel_ticks(features)
+        for row, pair in zip(panels, pairs, strict=True):
+            for axes, mel in zip(row, (pair.generated, pair.real), strict=True):
+                picture = _draw_mel(axes, mel, features, limits)
+                axes.set_yticks(ticks, labels)
+            row[0].set_ylabel("\n".join(textwrap.wrap(_label(pair.class_name), 16)) + "\nmel, Hz", fontsize=9)
+            kind = "its parent" if pair.is_parent else "no parent"
+            row[1].set_title(f"{pair.distance_db:.1f} dB apart, shifted by {pair.shift} frames, {kind}", fontsize=9)
+        panels[0][0].set_title("generated", fontsize=9)
+        for axes in panels[-1]:
+            axes.set_xlabel("seconds")
+        figure.colorbar(picture, ax=panels, label="dB", pad=0.01)
+        figure.suptitle("The generated clips that are nearest to a training clip")
+        return _png(figure)
+
+
+def generator_figure(rows: Sequence[Mapping[str, Any]]) -> bytes:
+    """Loss of the generators against the step, a colour a held-out fold: training, and validation where watched."""
+    with _style():
+        figure = Figure(figsize=(9, 4.5), layout="constrained")
+        axes = figure.subplots()
+        folds = sorted({row["fold"] for row in rows})
+        for fold, colour in zip(folds, sns.color_palette("colorblind", len(folds)), strict=True):
+            for column, style in (("loss", "-"), ("validation_loss", "o--")):
+                shown = [row for row in rows if row["fold"] == fold and row[column] is not None]
+                if shown:
+                    label = f"fold {fold} held out, {'training' if column == 'loss' else 'validation'}"
+                    steps, losses = [row["step"] for row in shown], [row[column] for row in shown]
+                    axes.plot(steps, losses, style, color=colour, lw=1.5, ms=5, label=label)
+        axes.set_yscale("log")
+        axes.set_xlabel("optimiser step")
+        axes.set_ylabel("weighted squared error")
+        figure.suptitle("Training of the generators; validation: recordings left out, averaged weights")
+        figure.legend(loc="outside lower center", ncols=min(3, 2 * len(folds)), frameon=False)
+        return _png(figure)
+
+
+def _draw_mel(axes: Axes, mel: Floats, features: Features, limits: tuple[float, float]) -> AxesImage:
+    """A mel spectrogram [n_mels, T] in dB, seconds to the right, low bands below."""
+    seconds = mel.shape[1] * features.hop_length / features.sample_rate
+    return axes.imshow(
+        mel,
+        origin="lower",
+        aspect="auto",
+        interpolation="nearest",
+        cmap="magma",
+        extent=(0, seconds, -0.5, mel.shape[0] - 0.5),
+        vmin=limits[0],
+        vmax=limits[1],
+    )
 
 
 def _style(grid: bool = True) -> AbstractContextManager[None]:

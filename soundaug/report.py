@@ -24,6 +24,7 @@ from soundaug.evaluation import (
     points,
     verdict,
 )
+from soundaug.generator_report import faults, goals
 from soundaug.params import Params
 
 PACKAGES = ("torch", "torchaudio", "diffusers", "librosa", "numpy", "scipy", "scikit-learn", "soundfile", "dvc")
@@ -44,6 +45,8 @@ FIGURES = {  # file name: alt text
     "per_class.png": "Accuracy of every class in base, aug and the best control",
     "curves.png": "Test accuracy and training loss against the optimiser step",
     "spectrograms.png": "Spectrograms of generated clips beside their parents and a real test clip",
+    "closest.png": "Spectrograms of the generated clips nearest to a training clip, beside it",
+    "generator.png": "Training and validation loss of the generators against the optimiser step",
 }
 
 
@@ -83,8 +86,10 @@ def render(study: Study, metrics: Metrics, audit: Audit, params: Params, figures
         "## Training",
         picture("curves.png"),
         "## Generated clips",
-        _generated(metrics),
+        _generated(metrics, params),
         picture("spectrograms.png"),
+        picture("closest.png"),
+        picture("generator.png"),
         "## Statistics",
         _statistics(metrics, params),
         "## Corpus",
@@ -135,6 +140,15 @@ def environment() -> dict[str, object]:
 _EPOCHS = (
     "Every arm is trained for the same number of epochs, so arms with extra clips take more optimiser steps: "
     "part of a difference may be longer training."
+)
+
+
+_GENERATED = (
+    "accuracy\\_score: accuracy on real test clips of a classifier trained on generated clips alone (Ravuri & Vinyals "
+    "2019). label\\_agreement: share of generated clips that the fold's own base classifier gives their class. KID: "
+    "kernel distance of that classifier's embeddings, of generated and of real training clips, to the real test clips. "
+    "copies: share of generated clips nearer to a training clip than the nearest 1 % of real test clips are, tolerant "
+    "of time shift; beyond recordings: to clips of other recordings than the parents'."
 )
 
 
@@ -217,7 +231,15 @@ def _classes(study: Study, metrics: Metrics, params: Params) -> str:
     )
 
 
-def _generated(metrics: Metrics) -> str:
+def _generated(metrics: Metrics, params: Params) -> str:
+    told = [f"**Error: {escape(fault)}**" for fault in faults(metrics, params)]
+    if reached := goals(metrics, metrics["base"]["accuracy"]["mean"]):
+        goal_rows = [
+            [escape(one.name), f"{one.value:.3g}", escape(one.wanted), "yes" if one.reached else "no"]
+            for one in reached
+        ]
+        told.append(_table(["figure", "value", "wanted", "reached"], goal_rows))
+        told.append(_GENERATED)
     rows = [
         [escape(f"{section}.{key}"), f"{value:g}"]
         for section in ("generator", "inversion")
@@ -225,7 +247,8 @@ def _generated(metrics: Metrics) -> str:
     ]
     if not rows:
         return "Nothing was generated."
-    return "Averages over the held-out folds.\n\n" + _table(["figure", "value"], rows)
+    told.append("Averages over the held-out folds.\n\n" + _table(["figure", "value"], rows))
+    return "\n\n".join(told)
 
 
 def _statistics(metrics: Metrics, params: Params) -> str:

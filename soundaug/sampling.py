@@ -1,74 +1,192 @@
-"""DDIM (Song et al. 2021) in both directions: noise to images, and images to the noise that gives them back."""
+"""Batches through the generator: to noise, from noise, part of the way, and around a mask."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Sequence
+from itertools import pairwise
 
 import torch
-from diffusers import DDIMInverseScheduler, DDIMScheduler, DDPMScheduler, UNet2DModel
+from diffusers import DDPMScheduler, UNet2DModel
 from tqdm import tqdm
 
-from soundaug.device import autocast, choose_device
+from soundaug import processes
+from soundaug.device import autocast, choose_device, generator_of
+from soundaug.errors import StudyError
 from soundaug.params import Generate
+from soundaug.solvers import (
+    SOLVERS,
+    Denoise,
+    Denoised,
+    Ladder,
+    Noise,
+    at_level,
+    invert_ddim,
+    invert_fixed_point,
+    read_output,
+)
+from soundaug.windows import Windowed
 
 
 class Sampler:
-    """Runs one generator in batches of one fixed shape, so that no clip's result depends on its neighbours."""
+    """Runs one generator in batches of one fixed shape, so that a clip's seed and inputs alone decide its result."""
 
-    def __init__(self, unet: UNet2DModel, schedule: DDPMScheduler, settings: Generate) -> None:
+    def __init__(self, unet: UNet2DModel | Windowed, schedule: DDPMScheduler, settings: Generate) -> None:
         self.device = choose_device()
-        self.unet = unet.to(self.device, memory_format=torch.channels_last).eval()
+        self.unet = unet.to(self.device).to(memory_format=torch.channels_last).eval()
         self.settings = settings
-        self.null_class = unet.config.num_class_embeds - 1
-        # Both directions visit the same noise levels; `clip_sample` would make the inversion lossy.
-        self._decode = DDIMScheduler.from_config(schedule.config, clip_sample=False, set_alpha_to_one=False)
-        self._encode = DDIMInverseScheduler.from_config(schedule.config, clip_sample=False, set_alpha_to_one=False)
-        self._decode.set_timesteps(settings.steps)
-        self._encode.set_timesteps(settings.steps)
+        self.ladder = Ladder.of(schedule.alphas_cumprod, settings.steps)
+        self._prediction_type: str = schedule.config.prediction_type
+        embeddings: int | None = unet.config.num_class_embeds
+        self._null_class = None if embeddings is None else embeddings - 1
+        if self._null_class is None and settings.guidance != 1.0:
+            raise StudyError(
+                f"generate.guidance: found {settings.guidance}, wanted 1.0: this generator knows no classes to guide to"
+            )
 
     def invert(self, images: torch.Tensor, labels: torch.Tensor, label: str) -> torch.Tensor:
         """The noises [N, C, H, W] of ``images`` [N, C, H, W] of classes ``labels`` [N], without guidance."""
-        return self._run(self._encode, images, labels, 1.0, label)
+
+        def run(part: torch.Tensor, denoise: Denoise) -> torch.Tensor:
+            batch = self._on_device(images[part])
+            if self.settings.inversion == "ddim":
+                return invert_ddim(batch, self.ladder, denoise)
+            return invert_fixed_point(batch, self.ladder, denoise, self.settings.inversion_iterations)
+
+        return self._in_batches(images, labels, 1.0, label, run)
 
     def decode(
-        self, noise: torch.Tensor, labels: torch.Tensor, label: str, guidance: float | None = None
+        self,
+        noise: torch.Tensor,
+        labels: torch.Tensor,
+        seeds: Sequence[int],
+        label: str,
+        guidance: float | None = None,
     ) -> torch.Tensor:
-        """Images [N, C, H, W] of ``noise`` [N, C, H, W]; ``guidance`` is the settings' unless given."""
-        return self._run(self._decode, noise, labels, self.settings.guidance if guidance is None else guidance, label)
+        """Images [N, C, H, W] of ``noise`` [N, C, H, W]; ``guidance`` is the settings' unless given.
+
+        ``seeds`` [N] decide what a stochastic sampler draws on the way.
+        """
+
+        def run(part: torch.Tensor, denoise: Denoise) -> torch.Tensor:
+            batch = self._on_device(noise[part])
+            return self._descend(batch, 0, denoise, self._noise_of(part, seeds, batch))
+
+        return self._in_batches(noise, labels, self._guidance(guidance), label, run)
+
+    def vary(
+        self, images: torch.Tensor, labels: torch.Tensor, strengths: Sequence[float], seeds: Sequence[int], label: str
+    ) -> torch.Tensor:
+        """``images`` noised up to ``strengths`` [N] (0 to 1) of the way and denoised again: SDEdit (Meng et al. 2022).
+
+        Strength 0 gives the image back; strength 1 leaves the little of it that the noisiest level leaves.
+        """
+        result = images.clone()
+        starts = torch.tensor([self.ladder.start(strength) for strength in strengths])
+        for start in sorted(set(starts.tolist()) - {len(self.ladder)}):
+            chosen = torch.nonzero(starts == start).flatten()
+            chosen_seeds = [seeds[index] for index in chosen.tolist()]
+            result[chosen] = self._vary_from(start, images[chosen], labels[chosen], chosen_seeds, label)
+        return result
+
+    def _vary_from(
+        self, start: int, images: torch.Tensor, labels: torch.Tensor, seeds: Sequence[int], label: str
+    ) -> torch.Tensor:
+        def run(part: torch.Tensor, denoise: Denoise) -> torch.Tensor:
+            batch = self._on_device(images[part])
+            noise = self._noise_of(part, seeds, batch)
+            noisy = at_level(Denoised(batch, noise()), self.ladder.alpha_bar[start])
+            return self._descend(noisy, start, denoise, noise)
+
+        return self._in_batches(images, labels, self._guidance(None), label, run)
+
+    def inpaint(
+        self, images: torch.Tensor, keep: torch.Tensor, labels: torch.Tensor, seeds: Sequence[int], label: str
+    ) -> torch.Tensor:
+        """``images`` made anew wherever ``keep`` [C, H, W] is False: RePaint (Lugmayr et al. 2022, algorithm 1).
+
+        Before the first step and after each one the kept part is noised to exactly the level reached; every level is
+        passed ``generate.resamplings`` times, so that the new part gets to fit the kept one.
+        """
+
+        def run(part: torch.Tensor, denoise: Denoise) -> torch.Tensor:
+            known = self._on_device(images[part])
+            noise = self._noise_of(part, seeds, known)
+            solver = SOLVERS[self.settings.sampler](self.ladder, denoise)
+            mask = keep.to(self.device)
+            x = torch.where(mask, at_level(Denoised(known, noise()), self.ladder.alpha_bar[0]), noise())
+            for index, (now, then) in enumerate(pairwise(self.ladder.alpha_bar)):
+                for again in range(self.settings.resamplings if then < 1 else 1):
+                    if again:  # one level up: forward diffusion from `then` to `now`
+                        x = (now / then) ** 0.5 * x + (1 - now / then) ** 0.5 * noise()
+                    x = torch.where(mask, at_level(Denoised(known, noise()), then), solver.step(x, index, noise))
+            return x
+
+        return self._in_batches(images, labels, self._guidance(None), label, run)
+
+    def _descend(self, x: torch.Tensor, start: int, denoise: Denoise, noise: Noise) -> torch.Tensor:
+        solver = SOLVERS[self.settings.sampler](self.ladder, denoise)
+        for index in range(start, len(self.ladder)):
+            x = solver.step(x, index, noise)
+        return x
+
+    def _guidance(self, guidance: float | None) -> float:
+        return self.settings.guidance if guidance is None else guidance
 
     @torch.inference_mode()
-    def _run(
+    def _in_batches(
         self,
-        scheduler: DDIMScheduler | DDIMInverseScheduler,
-        start: torch.Tensor,
+        like: torch.Tensor,
         labels: torch.Tensor,
         guidance: float,
         label: str,
+        run: Callable[[torch.Tensor, Denoise], torch.Tensor],
     ) -> torch.Tensor:
-        result = torch.empty_like(start)
-        with tqdm(total=len(start), desc=label, disable=None, unit="clip") as bar:
-            for part in self._batches(len(start)):
-                batch = start[part].to(self.device).contiguous(memory_format=torch.channels_last)
-                classes = labels[part].to(self.device)
-                for timestep in scheduler.timesteps:
-                    output = self._predict(batch, timestep, classes, guidance)
-                    batch = scheduler.step(output, timestep, batch).prev_sample
-                fresh = len(torch.unique(part))
-                result[part[:fresh]] = batch[:fresh].cpu()
+        """``run(indices, denoise)`` for batches of exactly ``batch_size`` indices; results in the order of ``like``.
+
+        The last batch is filled up with its own last index, whose results are thrown away. Several processes take the
+        batches in turn, and all get all results.
+        """
+        result = torch.zeros_like(like)
+        size = self.settings.batch_size
+        mine = range(processes.rank() * size, len(like), processes.count() * size)
+        total = sum(min(size, len(like) - start) for start in mine)
+        with tqdm(total=total, desc=label, disable=None if processes.is_main() else True, unit="clip") as bar:
+            for start in mine:
+                part = torch.arange(start, start + size).clamp(max=len(like) - 1)
+                fresh = min(size, len(like) - start)
+                result[start : start + fresh] = run(part, self._denoiser(labels[part], guidance))[:fresh].cpu()
                 bar.update(fresh)
-        return result
+        return processes.sum_over(result)  # what other processes made is 0 here
 
-    def _predict(
-        self, batch: torch.Tensor, timestep: torch.Tensor, classes: torch.Tensor, guidance: float
-    ) -> torch.Tensor:
-        """The network's output with classifier-free guidance (Ho & Salimans 2022)."""
-        with autocast(self.device, self.settings.precision):
-            conditional: torch.Tensor = self.unet(batch, timestep, class_labels=classes).sample.float()
-            if guidance == 1.0:
-                return conditional
-            null = torch.full_like(classes, self.null_class)
-            unconditional: torch.Tensor = self.unet(batch, timestep, class_labels=null).sample.float()
-        return unconditional + guidance * (conditional - unconditional)
+    def _denoiser(self, labels: torch.Tensor, guidance: float) -> Denoise:
+        """The network with classifier-free guidance (Ho & Salimans 2022) for clips of classes ``labels`` [B]."""
+        classes = labels.to(self.device)
 
-    def _batches(self, count: int) -> Iterator[torch.Tensor]:
-        """Indices in batches of exactly ``batch_size``: the last one is filled up with its own last index."""
-        for start in range(0, count, self.settings.batch_size):
-            yield torch.arange(start, start + self.settings.batch_size).clamp(max=count - 1)
+        def predict(x: torch.Tensor, timestep: int, given: torch.Tensor | None) -> torch.Tensor:
+            with autocast(self.device, self.settings.precision):
+                output: torch.Tensor = self.unet(x, timestep, class_labels=given).sample
+            return output.float()
+
+        def denoise(x: torch.Tensor, index: int, alpha_bar: float) -> Denoised:
+            timestep = self.ladder.timesteps[index]
+            if self._null_class is None:
+                output = predict(x, timestep, None)
+            else:
+                output = predict(x, timestep, classes)
+                if guidance != 1.0:
+                    null = predict(x, timestep, torch.full_like(classes, self._null_class))
+                    output = null + guidance * (output - null)
+            return read_output(output, x, alpha_bar, self._prediction_type)
+
+        return denoise
+
+    def _on_device(self, batch: torch.Tensor) -> torch.Tensor:
+        return batch.to(self.device).contiguous(memory_format=torch.channels_last)
+
+    def _noise_of(self, part: torch.Tensor, seeds: Sequence[int], like: torch.Tensor) -> Noise:
+        """Draws for a batch, each clip's from its own seed; drawn on the CPU, so that every device gets the same."""
+        randoms = [generator_of(seeds[index], 1) for index in part.tolist()]
+        shape = like.shape[1:]
+
+        def draw() -> torch.Tensor:
+            return self._on_device(torch.stack([torch.randn(shape, generator=random) for random in randoms]))
+
+        return draw

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from soundaug import evaluation, plots, report
+from soundaug import evaluation, generator_report, plots, report
 from soundaug.audit import audit
 from soundaug.errors import run_stage
 from soundaug.outputs import whole, write_csv, write_json
@@ -29,6 +29,10 @@ def main() -> None:
     }
     if examples:
         figures["spectrograms.png"] = plots.spectrogram_figure(examples, params.features)
+    if closest := generator_report.load_closest(DATA, params, study.classes):
+        figures["closest.png"] = plots.closest_figure(closest, params.features)
+    if histories := generator_report.history_rows(DATA, params):
+        figures["generator.png"] = plots.generator_figure(histories)
     tables = {
         "accuracy": evaluation.accuracy_table(study),
         "summary": evaluation.summary_table(study, metrics),
@@ -39,6 +43,8 @@ def main() -> None:
         # one file an arm: DVC's line template draws a line a file
         **{f"curves_{arm}": evaluation.curves_table(study, [arm]) for arm in ("base", "aug")},
     }
+    if histories:
+        tables["generator"] = histories
     text = report.render(study, metrics, found, params, figures)
 
     write_json(REPORTS / "metrics.json", metrics)

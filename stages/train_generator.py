@@ -5,13 +5,16 @@ from pathlib import Path
 
 import torch
 
-from soundaug.diffusion import MelScaling, save_generator
+from soundaug.card import write_card
+from soundaug.diffusion import save_generator
 from soundaug.errors import run_stage
 from soundaug.features import MelFrontEnd
-from soundaug.generator_training import GeneratorTraining
+from soundaug.generator_training import Clips, GeneratorTraining, validation_recordings
 from soundaug.outputs import whole, write_csv, write_json
 from soundaug.packed import ClipSet, class_list, fold_file, folds_of, split
 from soundaug.params import load_params
+from soundaug.processes import is_main, relaunch
+from soundaug.starting_point import starting_point
 
 FEATURES = Path("data/features")
 
@@ -21,31 +24,38 @@ def main() -> None:
     parser.add_argument("--fold", type=int, required=True, help="the fold held out")
     fold = parser.parse_args().fold
     params = load_params()
-    train, _ = split(FEATURES, fold)
-    training = GeneratorTraining(
-        params.generator,
-        MelScaling.of(params.features, params.generator),
-        MelFrontEnd(params.features).log_mel(torch.from_numpy(train.mel)),
-        torch.from_numpy(train.class_id),
-        n_classes=len(class_list(FEATURES)),
-        seed=params.seed + fold,
+    if relaunch(params.processes):
+        return
+    settings, seed, classes = params.generator, params.seed + fold, class_list(FEATURES)
+    clips, _ = split(FEATURES, fold)
+    log_mels = MelFrontEnd(params.features).log_mel(torch.from_numpy(clips.mel))
+    watched = validation_recordings(clips.class_id, clips.fs_id, settings.validation_share, seed)
+    train, validation = (
+        Clips(log_mels[chosen], torch.from_numpy(clips.class_id[chosen])) for chosen in (~watched, watched)
     )
-    training.run(f"generator, fold {fold} held out")
+    label = f"generator, fold {fold} held out"
+    start = starting_point(settings, params.features, train.log_mels, validation.log_mels, len(classes), seed, label)
+    training = GeneratorTraining(settings, start, train, validation, len(classes), seed)
+    training.run(label)
+    if not is_main():
+        return
+    folds = [k for k in folds_of(FEATURES) if k != fold]
     with whole(Path(f"data/models/generator/fold{fold}")) as partial:
-        save_generator(partial, training.unet, training.scheduler, training.scaling)
+        save_generator(partial, training.unet, training.scheduler, training.codec)
         training.write_history(partial / "history.csv")
-        write_csv(partial / "train_clips.csv", ["name", "fs_id", "fold"], train_clips(fold))
-        write_json(partial / "summary.json", training.summary())
+        write_csv(partial / "train_clips.csv", ["name", "fs_id", "fold"], train_clips(folds))
+        summary = training.summary()
+        write_json(partial / "summary.json", summary)
+        write_card(partial / "README.md", fold, folds, classes, params, summary)
     training.finish()
 
 
-def train_clips(held_out: int) -> list[tuple[str, str, int]]:
-    """Name, recording and fold of every clip the generator learned from."""
+def train_clips(folds: list[int]) -> list[tuple[str, str, int]]:
+    """Name, recording and fold of every clip the generator learned from or was watched on."""
     rows = []
-    for fold in folds_of(FEATURES):
-        if fold != held_out:
-            clips = ClipSet.load(fold_file(FEATURES, fold))
-            rows += [(str(name), str(fs_id), fold) for name, fs_id in zip(clips.name, clips.fs_id, strict=True)]
+    for fold in folds:
+        clips = ClipSet.load(fold_file(FEATURES, fold))
+        rows += [(str(name), str(fs_id), fold) for name, fs_id in zip(clips.name, clips.fs_id, strict=True)]
     return rows
 
 

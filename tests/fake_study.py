@@ -32,7 +32,7 @@ CHANGES: dict[str, Any] = {  # against presets/quick.yaml or what else params.ya
         "floor_db": -80.0,
         "ceiling_db": 20.0,
     },
-    "generate": {"per_class": 2, "single_recording": "error"},
+    "generate": {"per_class": 2, "single_recording": "error", "keep_seconds": [[0.0, 0.25]]},
     "training": {"steps": 20, "epochs": None},
     "evaluate": {"bootstrap": 400, "confidence": 0.95, "seed": 0},
 }
@@ -125,10 +125,11 @@ def _generated(
         a, b = (next(clip for clip in clips[other] if clip[2] == class_id) for other in (low, high))
         for number in range(params.generate.per_class):
             name = f"gen{fold}-{class_id}-{number}.flac"
-            rows.append([name, class_id, classes[class_id], a[0], b[0], a[1], b[1], low, high, 0.5, number])
+            pair = [name, class_id, classes[class_id], a[0], b[0], a[1], b[1], low, high]
+            rows.append([*pair, 0.5, number, 1.0, json.dumps([])])
     columns = ("name", "class_id", "class", "parent_a", "parent_b", "fs_id_a", "fs_id_b", "fold_a", "fold_b")
     folder = data / "generated" / f"fold{fold}"
-    write_csv(folder / "pairs.csv", (*columns, "alpha", "seed"), rows)
+    write_csv(folder / "pairs.csv", (*columns, "alpha", "seed", "strength", "others"), rows)
     mel = rng.normal(-40, 10, (len(rows), MELS, FRAMES)).astype(np.float32)
     np.savez(
         folder / "mels.npz",

@@ -62,6 +62,23 @@ PAIRS, TRAINED = "generated/fold2/pairs.csv", "models/generator/fold2/train_clip
         (PAIRS, {"parent_b": "310-1-0-0.wav", "fs_id_b": "310"}, "is of class 1, wanted 0"),
         (PAIRS, {"parent_b": "100-0-0-1.wav", "fs_id_b": "100", "fold_b": "1"}, "are of recording 100"),
         (PAIRS, {"parent_b": "nobody.wav"}, "parent nobody.wav of gen2-0-0.flac is not among the features"),
+        (
+            PAIRS,
+            {"others": '[["301-0-0-0.wav", "301", 3], ["200-0-0-0.wav", "200", 2]]'},
+            "parent 200-0-0-0.wav of gen2-0-0.flac is one of its test clips",
+        ),
+        (
+            PAIRS,
+            {"others": '[["200-0-0-0.wav", "301", 3]]'},
+            "noted as recording 301, fold 3, wanted recording 200, fold 2",
+        ),
+        (PAIRS, {"others": '[["310-1-0-0.wav", "310", 3]]'}, "parent 310-1-0-0.wav of gen2-0-0.flac is of class 1"),
+        (
+            PAIRS,
+            {"others": '[["100-0-0-1.wav", "100", 1]]'},
+            "parents 100-0-0-0.wav and 100-0-0-1.wav of gen2-0-0.flac are of recording 100",
+        ),
+        (PAIRS, {"others": '[["nobody.wav", "1", 1]]'}, "parent nobody.wav of gen2-0-0.flac is not among the features"),
         (TRAINED, {"name": "200-0-0-0.wav"}, "the generator was trained on its test clip 200-0-0-0.wav"),
         (TRAINED, {"fold": "2"}, "the generator was trained on its test clip 100-0-0-0.wav"),
         (TRAINED, {"fs_id": "200"}, "the generator was trained on 100-0-0-0.wav of a tested recording"),
@@ -73,6 +90,21 @@ def test_each_leak_is_named(data: Path, file: str, values: dict[str, str], messa
     with pytest.raises(StudyError, match="held-out fold 2") as caught:
         audit(data, fake_params())
     assert message in str(caught.value)
+
+
+def test_more_than_two_parents_pass(data: Path) -> None:
+    change_first_row(data / PAIRS, others='[["301-0-0-0.wav", "301", 3], ["101-0-0-1.wav", "101", 1]]')
+    assert audit(data, fake_params()).findings == ()
+
+
+@pytest.mark.parametrize("others", ["", "[", "5", "{}5", '[["name", "1"]]', "[1]", "[null]"])
+def test_other_parents_that_cannot_be_read_are_told(data: Path, others: str) -> None:
+    change_first_row(data / PAIRS, others=others)
+    with pytest.raises(StudyError) as caught:
+        audit(data, fake_params())
+    assert str(caught.value) == (
+        f"{data / PAIRS}: gen2-0-0.flac: found others {others!r}, wanted a JSON list of [name, fs_id, fold]"
+    )
 
 
 def test_recording_on_both_sides(data: Path) -> None:
@@ -105,7 +137,8 @@ def test_random_split_is_counted_as_leaky(data: Path) -> None:
 
 
 def test_pairs_within_a_recording_by_param(data: Path) -> None:
-    change_first_row(data / PAIRS, parent_b="100-0-0-1.wav", fs_id_b="100", fold_b="1")
+    others = '[["100-0-0-1.wav", "100", 1]]'
+    change_first_row(data / PAIRS, parent_b="100-0-0-1.wav", fs_id_b="100", fold_b="1", others=others)
     assert audit(data, fake_params(generate={"single_recording": "within"})).findings == ()
 
 

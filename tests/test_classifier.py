@@ -1,6 +1,8 @@
 """The classifier: the published network to the layer, its normalisation, its size, its file."""
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,7 +11,7 @@ from safetensors.torch import load_file
 from tiny import tiny_clips, tiny_params
 from torch import nn
 
-from soundaug.classifier import SoundClassifier, build_classifier, check_size, save_classifier
+from soundaug.classifier import SoundClassifier, build_classifier, check_size, load_classifier, save_classifier
 from soundaug.errors import StudyError
 from soundaug.params import Classifier, Features, load_params
 
@@ -148,3 +150,45 @@ def test_the_file_holds_weights_and_normalisation(tmp_path: Path) -> None:
     other.load_state_dict(saved)
     other.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     assert torch.equal(other.eval()(MEL), model.eval()(MEL))
+
+
+@pytest.mark.parametrize("normalization", ["standardize", "clip_mean", "none"])
+def test_a_saved_classifier_comes_back(normalization: str, tmp_path: Path) -> None:
+    features = PARAMS.features.model_copy(update={"normalization": normalization})
+    model = build_classifier(PARAMS.classifier, features, 3, MEL, seed=0)
+    model(MEL)  # batch norm has seen something
+    save_classifier(tmp_path / "model.safetensors", model)
+    loaded = load_classifier(tmp_path / "model.safetensors", PARAMS.classifier, features, 3)
+    assert not loaded.training
+    assert loaded.centre == (normalization == "clip_mean")
+    assert torch.equal(loaded(MEL), model.eval()(MEL))
+
+
+@pytest.mark.parametrize(
+    ("damage", "changes", "reason"),
+    [
+        (lambda path: path.unlink(), {}, "No such file or directory"),
+        (lambda path: path.write_bytes(b"no tensors" * 50), {}, "header"),
+        (lambda path: path.write_bytes(path.read_bytes()[:-40]), {}, "header"),
+        (lambda path: path.write_bytes(b""), {}, "header"),
+        (lambda path: None, {"channels": [4, 9]}, "size mismatch for blocks.4.weight"),
+        (lambda path: None, {"channels": [4, 8, 8]}, 'Missing key(s) in state_dict: "blocks.8.weight"'),
+        (lambda path: None, {"n_classes": 4}, "size mismatch for head.2.weight"),
+        (lambda path: None, {"n_mels": 20}, "size mismatch for mean"),
+    ],
+)
+def test_a_file_that_is_not_this_classifier_is_one_line(
+    damage: Callable[[Path], object], changes: dict[str, Any], reason: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "model.safetensors"
+    save_classifier(path, build_classifier(PARAMS.classifier, PARAMS.features, 3, MEL, seed=0))
+    damage(path)
+    settings = PARAMS.classifier.model_copy(update={"channels": changes.get("channels", [4, 8])})
+    features = PARAMS.features.model_copy(update={"n_mels": changes.get("n_mels", 16)})
+    with pytest.raises(StudyError) as raised:
+        load_classifier(path, settings, features, changes.get("n_classes", 3))
+    line = str(raised.value)
+    assert line.startswith(f"{path}: found no such classifier (")
+    assert reason in line
+    assert line.endswith("), wanted what train_base writes")
+    assert "\n" not in line

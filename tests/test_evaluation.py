@@ -145,10 +145,10 @@ def test_examples_are_a_pair_with_its_parents(data: Path) -> None:
         np.testing.assert_allclose(examples[1].generated, arrays["mel"][2])
 
 
-def test_linear_mels_are_shown_in_decibels() -> None:
+def test_linear_mels_are_shown_indecibels() -> None:
     params = fake_params(features={"scale": "linear"})
     power = np.array([[0.375 * 256, 0.375 * 2.56, 0.0]])
-    np.testing.assert_allclose(evaluation._decibels(power, params), [[0.0, -20.0, -80.0]])
+    np.testing.assert_allclose(evaluation.decibels(power, params), [[0.0, -20.0, -80.0]])
 
 
 BROKEN = "runs/aug/fold2/seed1"

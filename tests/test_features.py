@@ -28,6 +28,7 @@ SETTINGS = Features(
     n_mels=40,
     fmin_hz=50.0,
     fmax_hz=8000.0,
+    filters="htk",
     scale="log",
     floor_db=-60.0,
     ceiling_db=20.0,
@@ -87,6 +88,31 @@ def test_power_is_librosas() -> None:
     )
     assert ours.shape == theirs.shape
     assert np.abs(ours / theirs - 1).max() < 1e-3
+
+
+def test_slaney_power_is_librosas_default() -> None:
+    librosa = pytest.importorskip("librosa")
+    audio = noise(1)[0] * torch.linspace(0, 1, 16000)
+    ours = front_end(filters="slaney").power(audio[None])[0].numpy()
+    theirs = librosa.feature.melspectrogram(
+        y=audio.numpy(),
+        sr=16000,
+        n_fft=1024,
+        hop_length=256,
+        n_mels=40,
+        fmin=50.0,
+        fmax=8000.0,
+        htk=False,
+        norm="slaney",
+        pad_mode="reflect",
+    )
+    assert ours.shape == theirs.shape
+    assert np.abs(ours / theirs - 1).max() < 1e-3
+    # Slaney's triangles have the area 1 Hz each: of white noise every band has the same power.
+    levels = front_end(filters="slaney").power(noise(64))[:, :, 3:-3].mean(dim=(0, 2))
+    level = 10 * torch.log10(levels / front_end().reference * (16000 / 1024))
+    assert level.abs().max() < 0.5
+    assert (10 * np.log10(front_end().power(audio[None])[0].numpy() / ours)).min() > 5  # HTK's are not so scaled
 
 
 def test_decibels_and_back() -> None:

@@ -1,71 +1,146 @@
-"""Generated clips: parents inverted once, mixed and decoded, and the figures of the inversion."""
+"""Generated clips by each method: what is kept of the parents, what is inverted once, and the inversion's figures."""
 
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from diffusers import DDPMScheduler, UNet2DModel
 from tiny import tiny_clips, tiny_params
 
-from soundaug.diffusion import MelScaling, build_scheduler, build_unet
-from soundaug.generation import interpolate
-from soundaug.interpolation import Pair, draw_pairs, slerp
+from soundaug.codec import ClipScaling, Codec, MelScaling
+from soundaug.device import generator_of
+from soundaug.generation import Parents, generate, kept_frames
+from soundaug.interpolation import Pair, draw_pairs, mix, slerp
+from soundaug.params import Generate
 from soundaug.sampling import Sampler
 
 PARAMS = tiny_params()
-SCALING = MelScaling.of(PARAMS.features, PARAMS.generator)
+FEATURES = PARAMS.features
 CLIPS = tiny_clips()
-LOG_MELS, LABELS, NAMES = torch.from_numpy(CLIPS.mel), torch.from_numpy(CLIPS.class_id), CLIPS.name.tolist()
+LOG_MELS, LABELS, NAMES = torch.from_numpy(CLIPS.mel).clone(), torch.from_numpy(CLIPS.class_id), CLIPS.name.tolist()
+LOG_MELS -= torch.arange(len(LOG_MELS))[:, None, None] / 2  # so that every clip has another level
+CODECS: dict[str, Codec] = {
+    "mel": MelScaling.of(FEATURES, PARAMS.generator),
+    "clip": ClipScaling(n_mels=16, n_frames=21, width=24, top_db=60.0, floor_db=-80.0),
+}
 
 
-@pytest.fixture(scope="module")
-def sampler() -> Sampler:
-    unet = build_unet(PARAMS.generator, SCALING, 3, seed=0)
-    return Sampler(unet, build_scheduler(PARAMS.generator), PARAMS.generate.model_copy(update={"steps": 3}))
+def settings(**changes: Any) -> Generate:
+    return PARAMS.generate.model_copy(update={"steps": 3, "per_class": 3} | changes)
+
+
+def network(codec: Codec) -> UNet2DModel:
+    channels, height, width = codec.image_shape
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return UNet2DModel(
+            sample_size=(height, width),
+            in_channels=channels,
+            out_channels=channels,
+            block_out_channels=(8, 16),
+            layers_per_block=1,
+            down_block_types=("DownBlock2D", "AttnDownBlock2D"),
+            up_block_types=("AttnUpBlock2D", "UpBlock2D"),
+            attention_head_dim=8,
+            norm_num_groups=4,
+            num_class_embeds=4,
+        )
+
+
+NETWORKS = {name: network(codec) for name, codec in CODECS.items()}
+SCHEDULE = DDPMScheduler(
+    num_train_timesteps=100, beta_schedule="squaredcos_cap_v2", prediction_type="v_prediction", clip_sample=False
+)
+
+
+def sampler_of(codec: str = "mel", **changes: Any) -> Sampler:
+    return Sampler(NETWORKS[codec], SCHEDULE, settings(**changes))
+
+
+def parents_of(codec: str = "mel") -> Parents:
+    return Parents(CODECS[codec], LOG_MELS, LABELS, NAMES)
 
 
 def draw(**changes: Any) -> list[Pair]:
-    settings = PARAMS.generate.model_copy(update={"per_class": 3} | changes)
     folds, classes = [1] * len(CLIPS), ["dog_bark", "siren", "drilling"]
-    return draw_pairs(NAMES, CLIPS.class_id, CLIPS.fs_id.tolist(), folds, classes, settings, seed=0, held_out=2)
+    fs_ids = CLIPS.fs_id.tolist()
+    return draw_pairs(NAMES, CLIPS.class_id, fs_ids, folds, classes, settings(**changes), seed=0, held_out=2)
 
 
-def rows(pairs: list[Pair], side: str) -> list[int]:
-    return [NAMES.index(getattr(pair, f"parent_{side}")) for pair in pairs]
+def make(sampler: Sampler, pairs: list[Pair], codec: str = "mel") -> torch.Tensor:
+    return generate(sampler, parents_of(codec), pairs, FEATURES.frames_per_second)[0]
 
 
-@pytest.mark.parametrize(("alpha", "side"), [(0.0, "a"), (1.0, "b")])
-def test_an_end_of_the_path_is_that_parents_reconstruction(sampler: Sampler, alpha: float, side: str) -> None:
+def rows(pairs: list[Pair], place: int) -> list[int]:
+    return [NAMES.index(pair.parents[place].name) for pair in pairs]
+
+
+def round_trip(codec: str, clips: list[int]) -> torch.Tensor:
+    """What the codec alone makes of clips."""
+    scaling = CODECS[codec]
+    return scaling.to_log_mel(scaling.to_image(LOG_MELS[clips]), scaling.levels(LOG_MELS[clips]))
+
+
+both_codecs = pytest.mark.parametrize("codec", sorted(CODECS))
+
+# Interpolation
+
+
+@both_codecs
+@pytest.mark.parametrize(("alpha", "place"), [(0.0, 0), (1.0, 1)])
+def test_an_end_of_the_path_is_that_parents_reconstruction(codec: str, alpha: float, place: int) -> None:
+    sampler, scaling = sampler_of(codec), CODECS[codec]
     pairs = draw(alpha=[alpha])
-    generated, _ = interpolate(sampler, SCALING, LOG_MELS, LABELS, NAMES, pairs)
-    parents = rows(pairs, side)
-    noise = sampler.invert(SCALING.to_image(LOG_MELS[parents]), LABELS[parents], "test")
-    assert torch.equal(generated, SCALING.to_log_mel(sampler.decode(noise, LABELS[parents], "test")))
-    assert generated.shape == (9, 16, 21)
+    ends = rows(pairs, place)
+    noise = sampler.invert(scaling.to_image(LOG_MELS[ends]), LABELS[ends], "test")
+    images = sampler.decode(noise, LABELS[ends], [0] * len(ends), "test")
+    found = make(sampler, pairs, codec)
+    assert torch.equal(found, scaling.to_log_mel(images, scaling.levels(LOG_MELS[ends])))
+    assert found.shape == (9, 16, 21)
 
 
-def test_between_the_ends_the_noises_are_mixed(sampler: Sampler) -> None:
-    pairs = draw(alpha=[0.2, 0.8])
-    generated, _ = interpolate(sampler, SCALING, LOG_MELS, LABELS, NAMES, pairs)
-    a, b = (
-        sampler.invert(SCALING.to_image(LOG_MELS[rows(pairs, side)]), LABELS[rows(pairs, side)], "test")
-        for side in "ab"
-    )
-    mixed = slerp(a, b, torch.tensor([pair.alpha for pair in pairs]))
-    decoded = sampler.decode(mixed, torch.tensor([pair.class_id for pair in pairs]), "test")
-    assert torch.equal(generated, SCALING.to_log_mel(decoded))
+@both_codecs
+@pytest.mark.parametrize("n_parents", [2, 4])
+def test_between_the_ends_noises_and_levels_are_mixed(codec: str, n_parents: int) -> None:
+    sampler, scaling = sampler_of(codec, parents=n_parents), CODECS[codec]
+    pairs = draw(alpha=[0.2, 0.8], parents=n_parents)
+    assert {len(pair.parents) for pair in pairs} == {n_parents}
+    of_place = [rows(pairs, place) for place in range(n_parents)]
+    noises = [sampler.invert(scaling.to_image(LOG_MELS[one]), LABELS[one], "test") for one in of_place]
+    alpha = torch.tensor([pair.alpha for pair in pairs])
+    mixed = slerp(*noises, alpha) if n_parents == 2 else mix(noises, alpha)
+    labels = torch.tensor([pair.class_id for pair in pairs])
+    images = sampler.decode(mixed, labels, [pair.seed for pair in pairs], "test")
+    shares = np.array([[1 - pair.alpha] + [pair.alpha / (n_parents - 1)] * (n_parents - 1) for pair in pairs])
+    maxima = LOG_MELS.amax(dim=(1, 2)).numpy()[np.array(of_place).T]  # [pair, place]
+    levels = (shares * maxima).sum(axis=1) if codec == "clip" else np.zeros(len(pairs))
+    wanted = scaling.to_log_mel(images, torch.from_numpy(levels).float())
+    torch.testing.assert_close(make(sampler, pairs, codec), wanted, rtol=0, atol=1e-4)
 
 
-def test_a_pair_is_what_it_is_whatever_the_others_are(sampler: Sampler) -> None:
-    pairs = draw()
-    together, _ = interpolate(sampler, SCALING, LOG_MELS, LABELS, NAMES, pairs)
+def test_a_clips_level_lies_between_its_parents() -> None:
+    """Only the codec that takes a clip's level off has to give it back: by hand, from the loudest pixel made."""
+    sampler = sampler_of("clip")
+    for alpha in (0.0, 0.25, 1.0):
+        pairs = draw(alpha=[alpha])
+        made = make(sampler, pairs, "clip")
+        a, b = (LOG_MELS[rows(pairs, place)].amax(dim=(1, 2)) for place in (0, 1))
+        assert (a - b).abs().max() > 2
+        level = (1 - alpha) * a + alpha * b
+        assert (made.amax(dim=(1, 2)) <= level + 1e-4).all()
+        assert (made.amin(dim=(1, 2)) >= level - 60 - 1e-4).all()
+
+
+def test_a_pair_is_what_it_is_whatever_the_others_are() -> None:
+    sampler, pairs = sampler_of(), draw()
     order = [4, 8, 0]
-    some, _ = interpolate(sampler, SCALING, LOG_MELS, LABELS, NAMES, [pairs[index] for index in order])
-    assert torch.equal(some, together[order])
+    assert torch.equal(make(sampler, [pairs[index] for index in order]), make(sampler, pairs)[order])
 
 
-def test_every_parent_is_inverted_once(sampler: Sampler, monkeypatch: pytest.MonkeyPatch) -> None:
-    inverted = []
+@pytest.mark.parametrize("n_parents", [2, 3])
+def test_every_parent_is_inverted_once(n_parents: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    sampler, inverted = sampler_of(parents=n_parents, steps=1), []
     invert = sampler.invert
 
     def noting(images: torch.Tensor, *rest: Any) -> torch.Tensor:
@@ -73,30 +148,152 @@ def test_every_parent_is_inverted_once(sampler: Sampler, monkeypatch: pytest.Mon
         return invert(images, *rest)
 
     monkeypatch.setattr(sampler, "invert", noting)
-    pairs = draw(per_class=20)
-    _, quality = interpolate(sampler, SCALING, LOG_MELS, LABELS, NAMES, pairs)
+    _, quality = generate(sampler, parents_of(), draw(per_class=20, parents=n_parents), FEATURES.frames_per_second)
     assert inverted == [18]  # all there are
     assert (quality["clips"], quality["parents"]) == (60, 18)
 
 
-def test_the_figures_of_the_inversion(sampler: Sampler) -> None:
-    pairs = draw()
-    _, quality = interpolate(sampler, SCALING, LOG_MELS, LABELS, NAMES, pairs)
-    parents = sorted({*rows(pairs, "a"), *rows(pairs, "b")})
-    images = SCALING.to_image(LOG_MELS[parents])
-    noise = sampler.invert(images, LABELS[parents], "test")
-    sample = np.linspace(0, len(parents) - 1, 4).astype(int)  # one batch of them
-    again = sampler.decode(noise[sample], LABELS[parents][sample], "test", guidance=1.0)
-    error = SCALING.to_log_mel(again) - SCALING.to_log_mel(images[sample])
+@both_codecs
+def test_the_figures_of_the_inversion(codec: str) -> None:
+    sampler, scaling, pairs = sampler_of(codec), CODECS[codec], draw()
+    _, quality = generate(sampler, parents_of(codec), pairs, FEATURES.frames_per_second)
+    used = sorted({*rows(pairs, 0), *rows(pairs, 1)})
+    noise = sampler.invert(scaling.to_image(LOG_MELS[used]), LABELS[used], "test")
+    sample = np.linspace(0, len(used) - 1, 4).astype(int)  # one batch of them
+    checked = [used[index] for index in sample]
+    again = sampler.decode(noise[sample], LABELS[checked], [0] * 4, "test", guidance=1.0)
+    error = scaling.to_log_mel(again, scaling.levels(LOG_MELS[checked])) - round_trip(codec, checked)
     assert quality == {
         "clips": 9,
-        "parents": len(parents),
+        "parents": len(used),
         "noise_std": pytest.approx(float(noise.std()), abs=1e-4),
         "reconstruction_rmse_db": pytest.approx(float(error.square().mean().sqrt()), abs=1e-4),
     }
     assert 0 < quality["reconstruction_rmse_db"] < 100
 
 
-def test_no_pairs_make_no_clips(sampler: Sampler) -> None:
-    generated, quality = interpolate(sampler, SCALING, LOG_MELS, LABELS, NAMES, [])
-    assert (generated.shape, quality) == ((0, 16, 21), {})
+def test_more_iterations_of_the_inversion_give_the_parents_back_better() -> None:
+    errors = []
+    for changes in ({"inversion": "ddim"}, *({"inversion_iterations": count} for count in (1, 2, 3))):
+        _, quality = generate(sampler_of(steps=5, **changes), parents_of(), draw(), FEATURES.frames_per_second)
+        errors.append(quality["reconstruction_rmse_db"])
+    assert errors == sorted(errors, reverse=True)
+    assert errors[1] < errors[0] / 2
+    assert errors[3] < errors[0] / 10
+
+
+# Variation
+
+
+@both_codecs
+def test_strength_0_is_the_first_parent_through_the_codec(codec: str) -> None:
+    pairs = draw(strength=[0.0])
+    found = make(sampler_of(codec, method="variation"), pairs, codec)
+    assert torch.equal(found, round_trip(codec, rows(pairs, 0)))
+
+
+@both_codecs
+def test_a_variation_is_each_pairs_own_strength_and_seed(codec: str) -> None:
+    pairs = draw(strength=[0.2, 1.0])
+    assert len({pair.strength for pair in pairs}) == 9
+    sampler, scaling, firsts = sampler_of(codec, method="variation"), CODECS[codec], rows(pairs, 0)
+    strengths, seeds = [pair.strength for pair in pairs], [pair.seed for pair in pairs]
+    images = sampler.vary(scaling.to_image(LOG_MELS[firsts]), LABELS[firsts], strengths, seeds, "test")
+    found = make(sampler, pairs, codec)
+    assert torch.equal(found, scaling.to_log_mel(images, scaling.levels(LOG_MELS[firsts])))
+    assert (found - round_trip(codec, firsts)).abs().mean() > 1
+    assert torch.equal(make(sampler, pairs[5:7], codec), found[5:7])
+
+
+# Inpainting
+
+
+@pytest.mark.parametrize(
+    ("spans", "frames"),
+    [
+        ([], []),
+        ([[0.0, 0.1]], [0, 1, 2, 3]),
+        ([[0.1, 0.2]], [4, 5, 6, 7]),
+        ([[0.0, 0.02], [0.24, 0.26]], [0, 10]),
+        ([[0.0, 0.2], [0.1, 0.3]], list(range(12))),
+        ([[0.05, 0.05]], []),
+        ([[0.4, 0.5]], [16, 17, 18, 19, 20]),  # the last frame's centre is the very end of the clip
+        ([[0.0, 0.5]], list(range(21))),
+    ],
+)
+def test_the_frames_of_spans(spans: list[list[float]], frames: list[int]) -> None:
+    """40 frames a second, frame 0 at 0 s."""
+    kept = kept_frames(spans, 21, 40.0)
+    assert kept.dtype == torch.bool
+    assert torch.nonzero(kept).flatten().tolist() == frames
+
+
+@both_codecs
+@pytest.mark.parametrize("name", ["ddim", "ddpm"])
+def test_inpainting_keeps_the_spans_and_makes_the_rest_anew(codec: str, name: str) -> None:
+    pairs, spans = draw(), [[0.0, 0.1], [0.35, 0.5]]
+    sampler = sampler_of(codec, method="inpainting", keep_seconds=spans, sampler=name)
+    found, wanted = make(sampler, pairs, codec), round_trip(codec, rows(pairs, 0))
+    # Two frames share an element of the folded image; kept is what holds kept frames only.
+    kept = [0, 1, 2, 3, *range(14, 21)]
+    anew = list(range(4, 14))
+    assert torch.equal(found[:, :, kept], wanted[:, :, kept])
+    assert (found - wanted)[:, :, anew].abs().mean() > 2
+    differs = ((found - wanted) != 0).float().mean(dim=(0, 1))
+    assert (differs[anew] > 0.5).all()
+
+
+def test_inpainting_looks_at_nothing_but_what_is_kept() -> None:
+    pairs = draw()
+    sampler = sampler_of("mel", method="inpainting", keep_seconds=[[0.0, 0.2]])
+    found = make(sampler, pairs)
+    other = LOG_MELS.clone()
+    other[:, :, 8:] = -13.0
+    parents = Parents(CODECS["mel"], other, LABELS, NAMES)
+    assert torch.equal(generate(sampler, parents, pairs, FEATURES.frames_per_second)[0], found)
+
+
+# Sampling
+
+
+@both_codecs
+def test_sampling_is_of_seed_and_class_alone(codec: str) -> None:
+    pairs, scaling = draw(), CODECS[codec]
+    sampler = sampler_of(codec, method="sampling", sampler="ddpm")
+    found = make(sampler, pairs, codec)
+    seeds = [pair.seed for pair in pairs]
+    noise = torch.stack([torch.randn(scaling.image_shape, generator=generator_of(seed, 0)) for seed in seeds])
+    images = sampler.decode(noise, torch.tensor([pair.class_id for pair in pairs]), seeds, "test")
+    levels = scaling.levels(LOG_MELS[rows(pairs, 0)])
+    assert torch.equal(found, scaling.to_log_mel(images, levels))
+    assert torch.equal(make(sampler, pairs[4:6], codec), found[4:6])
+    shuffled = Parents(scaling, LOG_MELS.flip(0), LABELS, NAMES)
+    others, _ = generate(sampler, shuffled, pairs, FEATURES.frames_per_second)
+    if codec == "mel":
+        assert torch.equal(others, found)
+    else:  # the level alone is the first parent's
+        mirrored = [len(NAMES) - 1 - row for row in rows(pairs, 0)]
+        levels = scaling.levels(LOG_MELS[mirrored])
+        assert torch.equal(others, scaling.to_log_mel(images, levels))
+
+
+# All
+
+
+@pytest.mark.parametrize("method", ["interpolation", "variation", "inpainting", "sampling"])
+def test_each_method_makes_a_clip_a_pair_within_the_features_range(method: str) -> None:
+    pairs = draw()
+    sampler = sampler_of(method=method)
+    found, quality = generate(sampler, parents_of(), pairs, FEATURES.frames_per_second)
+    assert found.shape == (9, 16, 21)
+    assert found.dtype == torch.float32
+    assert quality["clips"] == 9
+    assert -80 <= float(found.min()) < float(found.max()) <= 20
+    assert len({clip.numpy().tobytes() for clip in found}) == 9
+    assert torch.equal(make(sampler, pairs), found)
+
+
+@pytest.mark.parametrize("method", ["interpolation", "variation", "inpainting", "sampling"])
+def test_no_pairs_make_no_clips(method: str) -> None:
+    made, quality = generate(sampler_of(method=method), parents_of(), [], FEATURES.frames_per_second)
+    assert (made.shape, quality) == ((0, 16, 21), {})

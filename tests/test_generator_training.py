@@ -1,22 +1,35 @@
-"""The generator's training: it learns, it resumes to the bit, it stops when the loss is no number."""
+"""The generator's training: it learns, resumes to the bit, watches without learning, stops at a loss that is none."""
 
 import csv
 import math
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from tiny import tiny_clips, tiny_params
 
 from soundaug import scratch
-from soundaug.diffusion import MelScaling
+from soundaug.codec import MelScaling
+from soundaug.device import generator_of
+from soundaug.diffusion import build_scheduler, build_unet, diffusion_loss
 from soundaug.errors import StudyError
-from soundaug.generator_training import GeneratorTraining, schedule_factor
+from soundaug.generator_training import Clips, GeneratorTraining, schedule_factor, validation_recordings
+from soundaug.packed import ClipSet
 from soundaug.params import Generator
+from soundaug.starting_point import StartingPoint
 
 PARAMS = tiny_params()
-CLIPS = tiny_clips()
+
+
+def clips_of(packed: ClipSet) -> Clips:
+    return Clips(torch.from_numpy(packed.mel), torch.from_numpy(packed.class_id))
+
+
+CLIPS = clips_of(tiny_clips())
+UNSEEN = clips_of(tiny_clips(fold=2, slices=1))  # 6 clips
+NONE = Clips(CLIPS.log_mels[:0], CLIPS.labels[:0])
 
 
 @pytest.fixture(autouse=True)
@@ -25,11 +38,17 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "scratch"
 
 
-def training(seed: int = 0, log_mels: torch.Tensor | None = None, **changes: Any) -> GeneratorTraining:
+def start_of(settings: Generator, seed: int = 0, **values: Any) -> StartingPoint:
+    codec = MelScaling.of(PARAMS.features, settings)
+    unet = build_unet(settings, codec.image_shape, 3, seed, conditional=settings.condition == "class")
+    return StartingPoint(unet, build_scheduler(settings), codec, **{"figures": {}} | values)
+
+
+def training(
+    seed: int = 0, train: Clips = CLIPS, validation: Clips = UNSEEN, start: StartingPoint | None = None, **changes: Any
+) -> GeneratorTraining:
     settings = Generator.model_validate(PARAMS.generator.model_dump() | changes)
-    log_mels = torch.from_numpy(CLIPS.mel) if log_mels is None else log_mels
-    labels = torch.from_numpy(CLIPS.class_id)[: len(log_mels)]
-    return GeneratorTraining(settings, MelScaling.of(PARAMS.features, settings), log_mels, labels, 3, seed)
+    return GeneratorTraining(settings, start or start_of(settings, seed), train, validation, 3, seed)
 
 
 def weights(trained: GeneratorTraining) -> torch.Tensor:
@@ -50,7 +69,7 @@ def stop_at(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
 
 def test_one_batch_is_learned() -> None:
     trained = training(
-        log_mels=torch.from_numpy(CLIPS.mel[:4]),
+        train=Clips(*(part[:4] for part in CLIPS)),
         steps=150,
         batch_size=8,
         learning_rate=1e-2,
@@ -61,7 +80,7 @@ def test_one_batch_is_learned() -> None:
     trained.run("test")
     first, last = trained.history[0][2], trained.history[-1][2]
     assert last < first / 2.5  # measured: a quarter
-    tail = [loss for step, _, loss in trained.history if step in (140, 150)]  # the last tenth
+    tail = [loss for step, _, loss, _ in trained.history if step in (140, 150)]  # the last tenth
     assert trained.summary()["final_loss"] == pytest.approx(sum(tail) / 2, abs=1e-6)
 
 
@@ -85,6 +104,7 @@ def test_an_interrupted_run_goes_on_to_the_bit(
     assert torch.equal(weights(resumed), weights(whole_run))
     assert resumed.history == whole_run.history
     assert [row[0] for row in resumed.history] == [10, 20]
+    assert None not in [row[3] for row in resumed.history]
     assert resumed.summary() == whole_run.summary()
 
 
@@ -117,7 +137,11 @@ def test_other_settings_or_clips_do_not_resume(monkeypatch: pytest.MonkeyPatch) 
         training(learning_rate=2e-3),
         training(steps=21),
         training(seed=1),
-        training(log_mels=torch.from_numpy(CLIPS.mel) + 1),
+        training(train=Clips(CLIPS.log_mels + 1, CLIPS.labels)),
+        training(train=Clips(CLIPS.log_mels, CLIPS.labels.flip(0))),
+        training(validation=Clips(UNSEEN.log_mels + 1, UNSEEN.labels)),
+        training(validation=NONE),
+        training(start=start_of(PARAMS.generator, seed=1)),
     ):
         other._resume()
         assert other.step == 0
@@ -175,39 +199,179 @@ def test_learning_rates_and_losses_in_the_history(tmp_path: Path) -> None:
     run.write_history(tmp_path / "history.csv")
     with (tmp_path / "history.csv").open(newline="") as file:
         rows = list(csv.reader(file))
-    assert rows[0] == ["step", "learning_rate", "loss"]
-    assert [(int(row[0]), float(row[2])) for row in rows[1:]] == [
-        (10, pytest.approx(run.history[0][2], abs=1e-6)),
-        (13, pytest.approx(run.history[1][2], abs=1e-6)),
+    assert rows[0] == ["step", "learning_rate", "loss", "validation_loss"]
+    assert [(int(row[0]), float(row[2]), float(row[3])) for row in rows[1:]] == [
+        (10, pytest.approx(run.history[0][2], abs=1e-6), pytest.approx(run.history[0][3], abs=1e-6)),
+        (13, pytest.approx(run.history[1][2], abs=1e-6), pytest.approx(run.history[1][3], abs=1e-6)),
     ]
 
 
-def test_the_summary_counts(root: Path) -> None:
-    run = training(steps=2)
+def test_the_summary_counts() -> None:
+    forgotten: list[int] = []
+    start = start_of(PARAMS.generator, figures={"autoencoder_steps": 5}, finish=lambda: forgotten.append(1))
+    run = training(start=start, steps=2)
     run.run("test")
-    summary = run.summary()
-    assert summary == {
+    assert run.summary() == {
         "parameters": len(weights(run)),
         "train_clips": 18,
         "steps": 2,
         "final_loss": pytest.approx(run.history[-1][2], abs=1e-6),
+        "validation_loss": pytest.approx(run.history[-1][3], abs=1e-6),
+        "autoencoder_steps": 5,
     }
+    assert not run.unet.training  # asking for it changes nothing
+    assert forgotten == []
+    run.finish()
+    assert forgotten == [1]
 
 
-def test_a_loss_that_is_no_number_is_told() -> None:
-    log_mels = torch.from_numpy(CLIPS.mel).clone()
-    log_mels[:] = math.nan
+def test_a_loss_that_is_no_number_stops_and_keeps_the_last_checkpoint(monkeypatch: pytest.MonkeyPatch) -> None:
+    run = training()
+    monkeypatch.setattr(run, "images", run.images.clone())
+    step = run._train_step
+
+    def failing() -> float:
+        if run.step == 7:
+            run.images[:] = math.nan
+        return step()
+
+    monkeypatch.setattr(run, "_train_step", failing)
     with pytest.raises(StudyError) as raised:
-        training(log_mels=log_mels).run("test")
+        run.run("test")
     assert str(raised.value) == (
-        "generator training: found a loss of nan at step 1, wanted a number: "
+        "generator training: found a loss of nan at step 8, wanted a number: "
         "lower generator.learning_rate or set generator.precision to float32"
     )
+    resumed = training()
+    resumed._resume()
+    assert resumed.step == 5
+    assert all(parameter.isfinite().all() for parameter in resumed.unet.parameters())
+
+
+# validation
+
+
+def test_watching_changes_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    runs = []
+    for number, validation in enumerate((NONE, UNSEEN, Clips(UNSEEN.log_mels - 10, UNSEEN.labels))):
+        monkeypatch.setattr(scratch, "ROOT", tmp_path / str(number))
+        runs.append(training(validation=validation))
+        runs[-1].run("test")
+    blind, watched, other = runs
+    assert torch.equal(weights(blind), weights(watched))
+    assert torch.equal(weights(blind), weights(other))
+    assert [row[:3] for row in blind.history] == [row[:3] for row in watched.history]
+    assert [row[3] for row in blind.history] == [None, None]
+    assert "validation_loss" not in blind.summary()
+    assert watched.summary()["validation_loss"] != other.summary()["validation_loss"]
+
+
+def test_the_validation_loss_by_hand() -> None:
+    """Of the averaged weights, on at most a batch of clips, at evenly spread timesteps: the same at every look."""
+    run = training(steps=5)
+    run.run("test")  # ends with the averaged weights
+    chosen = torch.randperm(6, generator=generator_of(0, 4))[:4]
+    images = run.codec.to_image(UNSEEN.log_mels[chosen])
+    noise = torch.randn(images.shape, generator=generator_of(0, 5))
+    timesteps = torch.tensor([0, 33, 66, 99])
+    with torch.no_grad():
+        loss = diffusion_loss(run.unet, run.scheduler, images, UNSEEN.labels[chosen], timesteps, noise, 5.0)
+    assert run.history[-1][3] == pytest.approx(loss.item(), rel=1e-6)
+    assert run.summary()["validation_loss"] == pytest.approx(loss.item(), abs=1e-6)
+
+
+def test_the_loss_is_watched_at_checkpoints_and_at_the_end() -> None:
+    run = training(steps=33, checkpoint_every=20)
+    run.run("test")
+    assert [(step, watched is not None) for step, _, _, watched in run.history] == [
+        (10, False),
+        (20, True),
+        (30, False),
+        (33, True),
+    ]
+
+
+def test_learning_lowers_the_validation_loss() -> None:
+    run = training(steps=60, batch_size=6, learning_rate=1e-2, checkpoint_every=10)
+    run.run("test")
+    watched = [row[3] for row in run.history]
+    assert watched[-1] < 0.6 * watched[0]
+
+
+def test_whole_recordings_are_watched_rounded_down() -> None:
+    # Class 0: 10 recordings of 3 slices, class 1: 9 of 1, class 2: 2 of 5.
+    recordings = [(0, f"a{n}", 3) for n in range(10)] + [(1, f"b{n}", 1) for n in range(9)] + [(2, "c", 5), (2, "d", 5)]
+    class_id = np.concatenate([[c] * slices for c, _, slices in recordings])
+    fs_id = np.concatenate([[name] * slices for _, name, slices in recordings])
+    for share, wanted in ((0.0, (0, 0, 0)), (0.1, (1, 0, 0)), (0.2, (2, 1, 0)), (0.25, (2, 2, 0)), (0.5, (5, 4, 1))):
+        chosen = validation_recordings(class_id, fs_id, share, seed=0)
+        assert chosen.dtype == bool
+        assert not set(fs_id[chosen]) & set(fs_id[~chosen])  # whole recordings
+        assert tuple(len(set(fs_id[chosen & (class_id == c)])) for c in range(3)) == wanted
+
+
+def test_the_seed_decides_which_recordings_are_watched() -> None:
+    class_id = np.repeat([0, 1], 20)
+    fs_id = np.array([f"{c}-{n}" for c in range(2) for n in range(20)])
+    draws = [tuple(fs_id[validation_recordings(class_id, fs_id, 0.2, seed)]) for seed in (0, 0, 1, 2)]
+    assert draws[0] == draws[1]
+    assert len(set(draws)) == 3
+    numbers = [{name.split("-")[1] for name in draws[0] if name.startswith(c)} for c in "01"]
+    assert numbers[0] != numbers[1]  # a draw of its own for every class
+    # neither the clips' order nor another class has a say
+    order = np.random.default_rng(0).permutation(40)
+    shuffled = validation_recordings(class_id[order], fs_id[order], 0.2, 0)
+    assert set(fs_id[order][shuffled]) == set(draws[0])
+    alone = validation_recordings(class_id[20:], fs_id[20:], 0.2, 0)
+    assert set(fs_id[20:][alone]) == {name for name in draws[0] if name.startswith("1")}
+
+
+# windows
+
+
+def test_a_narrow_network_learns_windows_of_the_clips() -> None:
+    """0.2 s are 8 frames of 21, 4 columns of the 12 that 2 x 2 patches leave."""
+    settings = PARAMS.generator.model_copy(update={"window_seconds": 0.2})
+    codec = MelScaling.of(PARAMS.features, settings)
+    unet = build_unet(settings, (4, 8, 4), 3, seed=0)
+    # Every column of a clip has a value of its own, far from its noise.
+    log_mels = torch.linspace(-80, 20, 21).expand(18, 16, 21).clone()
+    start = StartingPoint(unet, build_scheduler(settings), codec, {})
+    run = training(0, Clips(log_mels, CLIPS.labels), Clips(log_mels[:3], CLIPS.labels[:3]), start)
+    images = codec.to_image(log_mels[:1])[0]
+    found = run._windows(torch.arange(18))
+    assert found.shape == (18, 4, 8, 4)
+    places = [next(c for c in range(9) if torch.equal(one, images[..., c : c + 4])) for one in found]
+    assert len(set(places)) > 4
+    assert torch.equal(run._validation.log_mels, images[..., 4:8].expand(3, -1, -1, -1))  # the middle, at every look
+    run.run("test")
+    assert run.step == 20
+    assert math.isfinite(run.summary()["validation_loss"])
+
+
+# classes
+
+
+def test_without_classes_the_labels_have_no_say(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    results = []
+    for number, labels in enumerate((CLIPS.labels, CLIPS.labels.flip(0))):
+        monkeypatch.setattr(scratch, "ROOT", tmp_path / str(number))
+        run = training(train=Clips(CLIPS.log_mels, labels), condition="none", steps=6)
+        seen: list[Any] = []
+        run.unet.register_forward_pre_hook(
+            lambda _, args, kwargs, seen=seen: seen.append(kwargs["class_labels"]), with_kwargs=True
+        )
+        run.run("test")
+        assert seen == [None] * 7  # and once for the validation
+        results.append(weights(run))
+    assert torch.equal(*results)
+    assert not any("class" in name for name in run.unet.state_dict())
+    assert run.summary()["validation_loss"] > 0
 
 
 def test_labels_are_dropped_to_the_null_class(monkeypatch: pytest.MonkeyPatch) -> None:
     for share, wanted in ((0.0, {0, 1, 2}), (1.0, {3})):
-        run = training(label_dropout=share, steps=6, batch_size=16)
+        run = training(validation=NONE, label_dropout=share, steps=6, batch_size=16)
         seen: list[int] = []
         run.unet.register_forward_pre_hook(
             lambda _, args, kwargs, seen=seen: seen.extend(kwargs["class_labels"].tolist()), with_kwargs=True

@@ -1,6 +1,7 @@
-"""Slerp against its closed form, which clips are paired, and the table of pairs."""
+"""Slerp against its closed form, mixtures of several, which clips are paired, and the table of pairs."""
 
 import csv
+import json
 import math
 from collections import Counter
 from dataclasses import replace
@@ -13,7 +14,7 @@ import torch
 from tiny import tiny_params
 
 from soundaug.errors import StudyError
-from soundaug.interpolation import Pair, draw_pairs, read_pairs, slerp, write_pairs
+from soundaug.interpolation import Pair, Parent, draw_pairs, mix, read_pairs, slerp, write_pairs
 from soundaug.params import Generate
 
 # slerp
@@ -66,6 +67,56 @@ def test_slerp_is_continuous_where_it_turns_linear() -> None:
         b = torch.tensor([[math.cos(angle), math.sin(angle)]], dtype=torch.float64)
         mixed = slerp(a, b, torch.tensor([0.5], dtype=torch.float64))
         assert float(mixed.norm()) == pytest.approx(1.0, abs=1e-6)
+
+
+# mix
+
+
+def test_a_mixture_of_two_is_slerp() -> None:
+    a, b, alpha = random(3, 4, 8), random(3, 4, 8, seed=1), torch.tensor([0.0, 0.3, 1.0])
+    assert torch.equal(mix([a, b], alpha), slerp(a, b, alpha))
+
+
+def test_a_mixtures_ends() -> None:
+    """Alpha 0 is the first parent; alpha 1 shares everything between the others."""
+    a, b, c, d = (random(2, 4, 8, seed=seed) for seed in range(4))
+    assert torch.equal(mix([a, b, c, d], torch.zeros(2)), a)
+    torch.testing.assert_close(mix([a, b, b, b], torch.ones(2)), b)
+    others = mix([a, b, c, d], torch.ones(2))
+    torch.testing.assert_close(mix([-a, d, b, c], torch.ones(2)), others)  # the first has no say, order neither
+    lengths = [noise.flatten(1).norm(dim=1) for noise in (b, c, d)]
+    torch.testing.assert_close(others.flatten(1).norm(dim=1), sum(lengths) / 3)
+
+
+def test_a_mixture_of_three_by_hand() -> None:
+    """Orthogonal noises of one length: alpha of the right angle from the first to half way between the others."""
+    a, b, c = torch.eye(3)[:, None] * 2
+    for alpha in (0.25, 0.5, 2 / 3):
+        angle = alpha * math.pi / 2
+        wanted = [2 * math.cos(angle), 2 * math.sin(angle) * math.sqrt(1 / 2), 2 * math.sin(angle) * math.sqrt(1 / 2)]
+        torch.testing.assert_close(mix([a, b, c], torch.tensor([alpha])), torch.tensor([wanted]))
+
+
+def test_a_mixture_with_opposites_is_finite() -> None:
+    a, b = random(2, 4, 8), random(2, 4, 8, seed=1)
+    torch.testing.assert_close(mix([a, b, -b], torch.full((2,), 0.25)), math.cos(math.pi / 8) * a)
+
+
+@pytest.mark.parametrize("count", [2, 3, 5, 8])
+def test_a_mixture_of_noises_is_noise(count: int) -> None:
+    """Independent normal draws keep their deviation; the others' parts are equal; each clip has its own alpha."""
+    noises = [random(6, 1, 64, 64, seed=seed) for seed in range(count)]
+    alpha = torch.tensor([0.0, 0.1, 0.5, 0.7, 0.9, 1.0])
+    mixed = mix(noises, alpha)
+    assert mixed.dtype == torch.float32
+    np.testing.assert_allclose(mixed.std(dim=(1, 2, 3)).numpy(), 1, atol=0.05)
+    for index in range(6):
+        alone = mix([noise[index : index + 1] for noise in noises], alpha[index : index + 1])
+        assert torch.equal(alone[0], mixed[index])
+        share = float(alpha[index]) * math.pi / 2
+        for place, noise in enumerate(noises):
+            wanted = math.cos(share) if place == 0 else math.sin(share) / math.sqrt(count - 1)
+            assert float((mixed[index] * noise[index]).mean()) == pytest.approx(wanted, abs=0.08)
 
 
 # pairs
@@ -147,6 +198,61 @@ def test_alpha_is_fixed_or_drawn() -> None:
     assert len(set(drawn)) > 990
 
 
+def test_strength_is_fixed_or_drawn() -> None:
+    assert {pair.strength for pair in draw({"strength": [0.3]})} == {0.3}
+    pairs = draw({"strength": [0.4, 0.6], "alpha": [0.0, 1.0], "per_class": 500})
+    drawn = [pair.strength for pair in pairs]
+    assert 0.4 <= min(drawn) < 0.401
+    assert 0.599 < max(drawn) <= 0.6
+    assert np.mean(drawn) == pytest.approx(0.5, abs=4 * 0.2 / math.sqrt(12 * len(drawn)))
+    assert abs(np.corrcoef(drawn, [pair.alpha for pair in pairs])[0, 1]) < 4 / math.sqrt(len(drawn))
+
+
+def test_two_parents_have_no_others() -> None:
+    for pair in draw():
+        assert pair.others == ()
+        assert pair.parents == [
+            Parent(pair.parent_a, pair.fs_id_a, pair.fold_a),
+            Parent(pair.parent_b, pair.fs_id_b, pair.fold_b),
+        ]
+
+
+@pytest.mark.parametrize("parents", [3, 8])
+def test_further_parents_are_of_the_class_and_of_other_recordings_than_the_first(parents: int) -> None:
+    pairs = draw({"parents": parents})
+    for pair in pairs:
+        assert len(pair.others) == parents - 2
+        assert pair.parents == [*pair.parents[:2], *pair.others]
+        for name, fs_id, fold in pair.others:
+            assert name.startswith(f"{fs_id}-")
+            assert fs_id.startswith(str(pair.class_id))
+            assert fs_id != pair.fs_id_a
+            assert fold == 1 + int(fs_id[1]) // 2
+    used = Counter(other.name for pair in pairs for other in pair.others)
+    assert len(used) > 20  # of 24
+
+
+def test_a_single_recordings_further_parents_are_its_other_clips() -> None:
+    pairs = draw({"single_recording": "within", "parents": 4}, rows=ONE_RECORDING)
+    dogs = [pair for pair in pairs if pair.class_id == 0]
+    assert all(other.name != pair.parent_a for pair in dogs for other in pair.others)
+    assert {other.fs_id for pair in dogs for other in pair.others} == {"r"}
+
+
+def test_strength_and_further_parents_change_no_other_draw() -> None:
+    """What was drawn before there were any is drawn still."""
+    plain = draw({"alpha": [0.2, 0.8]})
+    more = draw({"alpha": [0.2, 0.8], "strength": [0.1, 0.9], "parents": 5, "method": "variation", "sampler": "heun"})
+    assert [replace(pair, strength=0.5, others=()) for pair in more] == plain
+    drawn = [(pair.name, pair.parent_a, pair.parent_b, pair.alpha, pair.seed) for pair in plain]
+    assert drawn[0] == ("03-0-00-0.flac", "03-a.wav", "00-b.wav", 0.484183, 1077446213)
+    assert drawn[1] == ("00-0-02-1.flac", "00-c.wav", "02-a.wav", 0.475026, 574476094)
+    assert drawn[31] == ("13-1-11-1.flac", "13-c.wav", "11-b.wav", 0.476194, 763322935)
+    assert drawn[59] == ("10-1-13-29.flac", "10-c.wav", "13-c.wav", 0.306541, 1777650256)
+    assert sum(pair.seed for pair in plain) == 63021012515
+    assert sum(pair.alpha for pair in plain) == pytest.approx(29.360594, abs=1e-6)
+
+
 def test_no_pairs_where_none_are_wanted() -> None:
     assert draw({"per_class": 0}) == []
     assert draw({"per_class": 0}, rows=[("x.wav", 0, "x", 1)]) == []
@@ -198,9 +304,10 @@ def test_a_single_recordings_clips_are_paired_where_allowed() -> None:
 
 
 def test_the_table_comes_back_as_it_was(tmp_path: Path) -> None:
-    pairs = draw({"alpha": [0.2, 0.8]})
+    pairs = draw({"alpha": [0.2, 0.8], "strength": [0.1, 0.9], "parents": 4})
     names = ["dog, barking", 'a "siren"', "雨の音", "дождь", " spaced ", "line\nbreak"]
     pairs = [replace(pair, class_name=names[i % 6], fs_id_a=names[-i % 6]) for i, pair in enumerate(pairs)]
+    pairs = [replace(pair, others=(Parent(names[i % 6], "7", 3), *pair.others[1:])) for i, pair in enumerate(pairs)]
     write_pairs(tmp_path / "pairs.csv", pairs)
     assert read_pairs(tmp_path / "pairs.csv") == pairs
     with (tmp_path / "pairs.csv").open(newline="", encoding="utf-8") as file:
@@ -217,7 +324,20 @@ def test_the_table_comes_back_as_it_was(tmp_path: Path) -> None:
         "fold_b",
         "alpha",
         "seed",
+        "strength",
+        "others",
     ]
+
+
+def test_the_column_of_further_parents_is_json(tmp_path: Path) -> None:
+    pairs = draw({"parents": 4})
+    write_pairs(tmp_path / "pairs.csv", [*pairs, *draw()])
+    with (tmp_path / "pairs.csv").open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    for row, pair in zip(rows[:60], pairs, strict=True):
+        assert json.loads(row["others"]) == [[other.name, other.fs_id, other.fold] for other in pair.others]
+        assert float(row["strength"]) == pair.strength
+    assert {row["others"] for row in rows[60:]} == {"[]"}
 
 
 def test_an_empty_table_is_no_pairs(tmp_path: Path) -> None:
@@ -234,6 +354,12 @@ def test_an_empty_table_is_no_pairs(tmp_path: Path) -> None:
         (lambda content: content.replace(b",0.5,", b",half,"), "could not convert string to float: 'half'"),
         (lambda content: content.replace(b",0.5,", b",\xff,"), "'utf-8' codec can't decode byte"),
         (lambda content: content[: len(content) * 2 // 3].rsplit(b",", 2)[0], "zip()"),
+        (lambda content: content.replace(b",0.5,[]", b",much,[]"), "could not convert string to float: 'much'"),
+        (lambda content: content.replace(b",[]", b",nobody"), "Expecting value: line 1 column 1 (char 0)"),
+        *(
+            (lambda content, found=found: content.replace(b",[]", b"," + found), "found others '")
+            for found in (b"{}", b"1", b"null", b"[1]", b'"[[""a"", ""b""]]"', b'"[[""a"", ""b"", [1]]]"')
+        ),
         (lambda content: content + b'"' + b"x" * 200_000, ""),
     ],
 )

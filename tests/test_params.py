@@ -101,6 +101,62 @@ LINES = [
     ("generate.per_class", None, "generate.per_class: found None, wanted a valid integer"),
     ("generate.alpha", [0.5, 1.5], "generate.alpha.1: found 1.5, wanted less than or equal to 1"),
     ("generate.alpha", 0.5, "generate.alpha: found 0.5, wanted a valid list"),
+    ("generate.alpha", [], "generate.alpha: found [], wanted List should have at least 1 item"),
+    (
+        "generate.alpha",
+        [0.1, 0.2, 0.3],
+        "generate.alpha: found [0.1, 0.2, 0.3], wanted List should have at most 2 items",
+    ),
+    (
+        "generate.method",
+        "style",
+        "generate.method: found 'style', wanted 'interpolation', 'variation', 'inpainting' or 'sampling'",
+    ),
+    ("generate.parents", 1, "generate.parents: found 1, wanted greater than or equal to 2"),
+    ("generate.parents", 9, "generate.parents: found 9, wanted less than or equal to 8"),
+    ("generate.strength", [1.5], "generate.strength.0: found 1.5, wanted less than or equal to 1"),
+    ("generate.strength", [-0.1, 0.5], "generate.strength.0: found -0.1, wanted greater than or equal to 0"),
+    ("generate.strength", [0.8, 0.2], "generate: strength is [0.8, 0.2], wanted [lowest, highest]"),
+    ("generate.strength", 0.5, "generate.strength: found 0.5, wanted a valid list"),
+    ("generate.keep_seconds", [0.0, 1.0], "generate.keep_seconds.0: found 0.0, wanted a valid list"),
+    (
+        "generate.keep_seconds",
+        [[0.5]],
+        "generate.keep_seconds.0: found [0.5], wanted List should have at least 2 items",
+    ),
+    (
+        "generate.keep_seconds",
+        [[0.0, 0.5, 1.0]],
+        "generate.keep_seconds.0: found [0.0, 0.5, 1.0], wanted List should have at most 2 items",
+    ),
+    (
+        "generate.keep_seconds",
+        [[-1.0, 0.5]],
+        "generate.keep_seconds.0.0: found -1.0, wanted greater than or equal to 0",
+    ),
+    (
+        "generate.keep_seconds",
+        [[0.0, 0.1], [1.0, 0.5]],
+        "generate: keep_seconds is [1.0, 0.5], wanted [lowest, highest]",
+    ),
+    (
+        "generate.keep_seconds",
+        [[0.0, 0.1], [1.0, 2.5]],
+        "generate.keep_seconds has the span [1.0, 2.5], wanted spans that end by features.clip_seconds (2.0)",
+    ),
+    ("generate.resamplings", 0, "generate.resamplings: found 0, wanted greater than or equal to 1"),
+    ("generate.resamplings", 101, "generate.resamplings: found 101, wanted less than or equal to 100"),
+    (
+        "generate.sampler",
+        "euler",
+        "generate.sampler: found 'euler', wanted 'ddim', 'ddpm', 'dpm_solver' or 'heun'",
+    ),
+    ("generate.steps", 0, "generate.steps: found 0, wanted greater than or equal to 1"),
+    ("generate.steps", 1001, "generate.steps is 1001, wanted at most generator.train_timesteps (1000)"),
+    ("generate.inversion", "heun", "generate.inversion: found 'heun', wanted 'fixed_point' or 'ddim'"),
+    ("generate.inversion_iterations", 0, "generate.inversion_iterations: found 0, wanted greater than or equal to 1"),
+    ("generate.max_reconstruction_db", 0.0, "generate.max_reconstruction_db: found 0.0, wanted greater than 0"),
+    ("generate.guidance", -1.0, "generate.guidance: found -1.0, wanted greater than or equal to 0"),
     ("seed", -1, "seed: found -1, wanted greater than or equal to 0"),
     ("seed", 2**31, "seed: found 2147483648, wanted less than or equal to 2147483647"),
     ("classifier.batch_norm", 1, "classifier.batch_norm: found 1, wanted a valid boolean"),
@@ -153,6 +209,94 @@ def test_a_bad_value_is_told_in_one_line(where: str, value: Any, line: str) -> N
         parse_params(changed(where, value))
     assert line in str(raised.value)
     assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("sampler", "allowed"), [("ddim", True), ("ddpm", True), ("dpm_solver", False), ("heun", False)]
+)
+def test_inpainting_needs_a_sampler_that_may_go_back_a_level(sampler: str, allowed: bool) -> None:
+    values = changed("generate.sampler", sampler)
+    assert parse_params(values).generate.sampler == sampler  # with method interpolation
+    values["generate"]["method"] = "inpainting"
+    if allowed:
+        assert parse_params(values).generate.method == "inpainting"
+        return
+    with pytest.raises(StudyError) as raised:
+        parse_params(values)
+    wanted = "wanted ddim or ddpm with method inpainting, which goes back a level"
+    assert str(raised.value) == f"generate: sampler is {sampler}, {wanted}"
+
+
+@pytest.mark.parametrize(
+    ("where", "value"),
+    [
+        ("generate.method", "sampling"),
+        ("generate.parents", 8),
+        ("generate.strength", [0.0, 1.0]),
+        ("generate.strength", [0.3]),
+        ("generate.keep_seconds", []),
+        ("generate.keep_seconds", [[0.0, 0.5], [1.5, 2.0], [0.7, 0.7]]),
+        ("generate.resamplings", 100),
+        ("generate.steps", 1000),
+        ("generate.inversion", "ddim"),
+        ("generate.guidance", 0.0),
+        ("generate.per_class", 0),
+    ],
+)
+def test_the_ends_of_the_ranges_are_accepted(where: str, value: Any) -> None:
+    section, name = where.split(".")
+    assert getattr(getattr(parse_params(changed(where, value)), section), name) == value
+
+
+GENERATOR_LINES = [
+    ("features.filters", "mel", "features.filters: found 'mel', wanted 'htk' or 'slaney'"),
+    ("features.filters", REMOVED, "features.filters: missing, wanted a value (presets/ shows every parameter)"),
+    ("generator.pretrained", "", "generator.pretrained: found '', wanted String should have at least 1 character"),
+    ("generator.pretrained", 5, "generator.pretrained: found 5, wanted a valid string"),
+    ("generator.pretrained", REMOVED, "generator.pretrained: missing, wanted a value"),
+    ("generator.space", "pixel", "generator.space: found 'pixel', wanted 'patch' or 'latent'"),
+    ("generator.condition", None, "generator.condition: found None, wanted 'class' or 'none'"),
+    ("generator.validation_share", 0.6, "generator.validation_share: found 0.6, wanted less than or equal to 0.5"),
+    ("generator.validation_share", -0.1, "generator.validation_share: found -0.1, wanted greater than or equal to 0"),
+    ("generator.steps", -1, "generator.steps: found -1, wanted greater than or equal to 0"),
+    ("generator.steps", 0, "generator: steps is 0, wanted at least 1 without a pretrained checkpoint"),
+    ("generator.channels", [], "generator.channels: found [], wanted List should have at least 1 item"),
+    ("generator.train_timesteps", 9, "generator.train_timesteps: found 9, wanted greater than or equal to 10"),
+    ("generator.autoencoder", None, "generator.autoencoder: found None, wanted a valid dictionary"),
+    ("generator.autoencoder.channels", [], "generator.autoencoder.channels: found [], wanted List should have"),
+    ("generator.autoencoder.channels", [8, 0], "generator.autoencoder.channels.1: found 0, wanted greater than or"),
+    ("generator.autoencoder.latent_channels", 0, "generator.autoencoder.latent_channels: found 0, wanted greater"),
+    ("generator.autoencoder.steps", 0, "generator.autoencoder.steps: found 0, wanted greater than or equal to 1"),
+    ("generator.autoencoder.kl_weight", -1.0, "generator.autoencoder.kl_weight: found -1.0, wanted greater than or"),
+    ("generator.autoencoder.kl_weight", "1e-6", "YAML reads 1e-6 as text, write 1.0e-06)"),
+    ("generator.autoencoder.learning_rate", 0.0, "generator.autoencoder.learning_rate: found 0.0, wanted greater"),
+    ("generator.autoencoder.levels", 2, "generator.autoencoder.levels: unknown parameter, wanted one of the schema's"),
+]
+
+
+@pytest.mark.parametrize(("where", "value", "line"), GENERATOR_LINES)
+def test_a_bad_generator_is_told_in_one_line(where: str, value: Any, line: str) -> None:
+    with pytest.raises(StudyError) as raised:
+        parse_params(changed(where, value))
+    assert line in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+def test_a_pretrained_generator_may_stay_as_it_is() -> None:
+    values = changed("generator.pretrained", "teticio/audio-diffusion-ddim-256")
+    values["generator"]["steps"] = 0
+    assert parse_params(values).generator.steps == 0
+
+
+def test_what_a_generators_images_are_padded_to() -> None:
+    values = changed("generator.space", "latent")
+    values["generator"] |= {"channels": [8, 8, 8], "patch": 16}
+    values["generator"]["autoencoder"]["channels"] = [8, 8]
+    assert parse_params(values).generator.multiple == 8  # the autoencoder halves once, the U-Net twice; no patches
+    values["generator"]["autoencoder"]["channels"] = [8]
+    assert parse_params(values).generator.multiple == 4
+    values["generator"]["space"] = "patch"
+    assert parse_params(values).generator.multiple == 64
 
 
 def test_three_mistakes_are_told_together() -> None:
@@ -220,6 +364,14 @@ def test_a_quoted_integers_hint_is_an_integer() -> None:
     with pytest.raises(StudyError) as raised:
         parse_params(changed("generate.per_class", "50"))
     assert str(raised.value).endswith("write 50)")
+
+
+@pytest.mark.parametrize("text", ["1e-6", "2.5e-6", "1e-3", "1e30", "5", "0.1"])
+def test_what_a_hint_says_to_write_is_read_as_that_number(text: str) -> None:
+    with pytest.raises(StudyError) as raised:
+        parse_params(changed("generator.learning_rate", text))
+    written = str(raised.value).split("write ")[1].rstrip(")")
+    assert yaml.safe_load(written) == float(text)
 
 
 def test_values_never_change() -> None:

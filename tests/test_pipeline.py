@@ -54,6 +54,33 @@ def test_no_recording_is_on_both_sides_and_no_generator_saw_its_test_fold(study:
             assert not {pair.fs_id_a, pair.fs_id_b} & recordings[held_out]
 
 
+def test_half_of_the_training_recordings_are_watched_and_none_of_the_test_fold(study: Path) -> None:
+    for held_out in (1, 2):
+        folder = study / f"data/models/generator/fold{held_out}"
+        summary = json.loads((folder / "summary.json").read_text())
+        assert (summary["train_clips"], summary["steps"]) == (20, 4)
+        (last,) = rows(folder / "history.csv")
+        assert last["step"] == "4"
+        assert float(last["validation_loss"]) == pytest.approx(summary["validation_loss"], abs=1e-5)
+        assert f"**fold {held_out} is held out**" in (folder / "README.md").read_text()
+
+
+def test_the_generators_figures_reach_the_report(study: Path) -> None:
+    metrics = json.loads((study / "reports/metrics.json").read_text())["generator"]
+    folds = [json.loads((study / f"data/generated/fold{k}/quality.json").read_text()) for k in (1, 2)]
+    for name in ("accuracy_score", "label_agreement", "kid_test", "copies", "copies_beyond_recordings", "threshold_db"):
+        assert metrics[name] == pytest.approx(np.mean([fold[name] for fold in folds]), abs=1e-5)
+    for held_out in (1, 2):
+        train = ClipSet.load(study / f"data/features/fold{3 - held_out}.npz").name.tolist()
+        pairs = read_pairs(study / f"data/generated/fold{held_out}/pairs.csv")
+        closest = rows(study / f"data/generated/fold{held_out}/closest.csv")
+        assert len(closest) == 10
+        for row in closest:
+            pair = pairs[int(row["generated"])]
+            is_parent = train[int(row["train"])] in {parent.name for parent in pair.parents}
+            assert row["is_parent"] == str(is_parent)
+
+
 def test_generated_audio_has_urbansound8ks_layout(study: Path) -> None:
     folder = study / "data/generated/fold1/clips"
     table = rows(folder / "metadata/UrbanSound8K.csv")
@@ -158,6 +185,7 @@ def test_a_class_with_one_training_recording(tmp_path: Path) -> None:
         run("fetch")
         run("featurize")
         run("train_generator", "--fold", 1)
+        run("train_selector", "--fold", 1)
         with pytest.raises(StudyError, match="found one training recording, wanted two or more to pair"):
             run("generate", "--fold", 1)
         assert not (tmp_path / "data/generated").exists()

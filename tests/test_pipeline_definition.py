@@ -38,10 +38,9 @@ def fill(text: str, item: dict[str, Any]) -> str:
     """``text`` with DVC's ${...} filled in from ``item`` and params.yaml."""
 
     def value(found: re.Match[str]) -> str:
-        names = found[1].split(".")
         node: Any = {"item": item} | PARAMS
-        for name in names:
-            node = node[name]
+        for name in re.findall(r"\w+", found[1]):
+            node = node[int(name) if name.isdecimal() else name]
         return str(node)
 
     return re.sub(r"\$\{([^}]+)\}", value, text)
@@ -70,7 +69,7 @@ def inside(path: str, folder: str) -> bool:
 def test_a_script_for_every_stage_and_a_stage_for_every_script() -> None:
     scripts = {path.stem for path in (ROOT / "stages").glob("*.py")} - {"__init__"}
     assert scripts == set(STAGES)
-    assert len(scripts) == 10
+    assert len(scripts) == 12
 
 
 @pytest.mark.parametrize("stage", STAGES)
@@ -166,7 +165,8 @@ def test_the_walker_sees_what_is_known_to_be_read() -> None:
         "seed",
     }
     assert {"data.root", "control.waveform", "control.specaugment", "features"} <= read_by("train_control")
-    assert {"classifier", "features", "training"} == read_by("train_base")
+    assert {"classifier", "features", "training"} == read_by("train_base") == read_by("assess_generator")
+    assert {"data.source", "features", "generator", "seed"} <= read_by("train_generator")
     assert read_by("featurize_generated") == {"features"}
     assert "controls" in read_by("evaluate")
 
@@ -214,6 +214,16 @@ def test_every_dep_under_data_is_made_by_a_stage() -> None:
             assert made, f"{stage}: {dep}"
 
 
+def test_what_the_generator_is_measured_by_goes_into_the_report() -> None:
+    made = {path for stage, path in every("outs") if stage == "assess_generator"}
+    folders = [f"data/generated/fold{fold}" for fold in PARAMS["folds"]]
+    assert made == {f"{folder}/{name}" for folder in folders for name in ("closest.csv", "quality.json")}
+    read = [path for stage, path in every("deps") if stage == "evaluate"]
+    assert all(any(inside(path, dep) for dep in read) for path in made)
+    classifiers = [path for stage, path in every("deps") if stage == "assess_generator" and "/runs/" in path]
+    assert classifiers == [f"data/runs/base/fold{fold}/seed{PARAMS['seeds'][0]}" for fold in PARAMS["folds"]]
+
+
 def test_a_fold_reads_its_own_fold_only() -> None:
     for name, stage in STAGES.items():
         for item in items(stage):
@@ -245,7 +255,8 @@ def test_the_command_gives_the_arguments_that_are_asked_for(stage: str) -> None:
     given = dict(zip(words[3::2], words[4::2], strict=True))
     assert set(given) == arguments(stage)
     matrix = STAGES[stage].get("matrix", {})
-    assert given == {f"--{name}": f"${{item.{name}}}" for name in matrix}
+    fixed = {"--seed": "${seeds[0]}"} if stage == "assess_generator" else {}  # the first base run's classifier listens
+    assert given == {f"--{name}": f"${{item.{name}}}" for name in matrix} | fixed
     code = script(stage).read_text(encoding="utf-8")
     assert code.rstrip().endswith('if __name__ == "__main__":\n    run_stage(main)')
 

@@ -31,10 +31,12 @@ TINY = {
     "generator.patch": 2,
     "generator.channels": [8, 16],
     "generator.attention_levels": 1,
+    "generator.validation_share": 0.5,
     "generator.steps": 4,
     "generator.batch_size": 8,
     "generator.checkpoint_every": 2,
     "generate.per_class": 3,
+    "generate.candidates": 2,
     "generate.steps": 2,
     "generate.batch_size": 8,
     "invert.iterations": 2,
@@ -46,7 +48,7 @@ TINY = {
     "evaluate.bootstrap": 100,
 }
 
-FOLD_STAGES = ("train_generator", "generate", "invert", "featurize_generated")
+FOLD_STAGES = ("train_generator", "train_selector", "generate", "invert", "featurize_generated")
 
 
 def tiny_params(changes: Mapping[str, Any] | None = None) -> dict[str, Any]:
@@ -89,6 +91,8 @@ def run_pipeline(params: Params) -> None:
             run(stage, "--fold", fold)
         for seed in params.seeds:
             run("train_base", "--fold", fold, "--seed", seed)
+            if seed == params.seeds[0]:
+                run("assess_generator", "--fold", fold, "--seed", seed)
             run("train_aug", "--fold", fold, "--seed", seed)
             for control in params.controls:
                 run("train_control", "--control", control, "--fold", fold, "--seed", seed)

@@ -1,0 +1,124 @@
+"""What the report says about the generated clips: how good they are, against what, and what is wrong with them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from soundaug.audit import read_rows
+from soundaug.errors import StudyError
+from soundaug.evaluation import decibels
+from soundaug.packed import ClipSet, fold_file, folds_of
+from soundaug.params import Params
+from soundaug.stats import Floats
+
+# What a generator is expected to reach, after the study's own goals.
+SCORE_GOAL = 0.8  # of the base model's accuracy
+AGREEMENT_GOAL = 0.85
+KID_GOAL = 2.0  # times that between real training and test clips
+COPIES_GOAL = 0.01  # copies of clips that are neither parents nor slices of a parent's recording
+NOISE_STD = (0.9, 1.1)  # of inverted noise; the prior's is 1
+SHOWN_PAIRS = 6
+
+
+@dataclass(frozen=True)
+class Goal:
+    """A figure of the generated clips beside what it should reach."""
+
+    name: str
+    value: float
+    wanted: str
+    reached: bool
+
+
+def goals(metrics: Mapping[str, Mapping[str, float]], base_accuracy: float) -> list[Goal]:
+    """The figures of `assess_generator` that have a goal, averaged over folds; one that is not there is left out."""
+    found = metrics.get("generator", {})
+    listed = []
+    if "accuracy_score" in found:
+        wanted = SCORE_GOAL * base_accuracy
+        text = f"at least {100 * wanted:.1f} % ({SCORE_GOAL:.0%} of base)"
+        listed.append(Goal("accuracy_score", found["accuracy_score"], text, found["accuracy_score"] >= wanted))
+    if "label_agreement" in found:
+        reached = found["label_agreement"] >= AGREEMENT_GOAL
+        listed.append(Goal("label_agreement", found["label_agreement"], f"at least {AGREEMENT_GOAL:.0%}", reached))
+    if "kid_test" in found and found.get("kid_train_test", 0.0) > 0:
+        ratio = found["kid_test"] / found["kid_train_test"]
+        text = f"at most {KID_GOAL:g} times that of real training clips"
+        listed.append(Goal("kid_test / kid_train_test", ratio, text, ratio <= KID_GOAL))
+    if "copies_beyond_recordings" in found:
+        share = found["copies_beyond_recordings"]
+        listed.append(Goal("copies_beyond_recordings", share, f"at most {COPIES_GOAL:.0%}", share <= COPIES_GOAL))
+    return listed
+
+
+def faults(metrics: Mapping[str, Mapping[str, float]], params: Params) -> list[str]:
+    """What is wrong with the inversion, in sentences; drift is not left for the reader to find."""
+    found = metrics.get("generator", {})
+    told = []
+    limit = params.generate.max_reconstruction_db
+    if found.get("reconstruction_rmse_db", 0.0) > limit:
+        told.append(
+            "Inversion loses the clip: parents inverted and decoded again are "
+            f"{found['reconstruction_rmse_db']:.1f} dB (RMSE) from themselves, more than "
+            f"generate.max_reconstruction_db ({limit:g}). Take inversion fixed_point, more "
+            "inversion_iterations or more steps."
+        )
+    if "noise_std" in found and not NOISE_STD[0] <= found["noise_std"] <= NOISE_STD[1]:
+        told.append(
+            f"Inverted noise is not what the generator expects: its standard deviation is {found['noise_std']:.2f}, "
+            f"wanted {NOISE_STD[0]} to {NOISE_STD[1]}."
+        )
+    return told
+
+
+@dataclass(frozen=True)
+class ClosestPair:
+    """A generated clip and the training clip it is nearest to: log mels [n_mels, T] in dB, which, how far."""
+
+    generated: Floats
+    real: Floats
+    name: str
+    real_name: str
+    class_name: str
+    distance_db: float
+    shift: int  # frames
+    is_parent: bool
+
+
+def load_closest(data: Path, params: Params, classes: Sequence[str]) -> list[ClosestPair]:
+    """The closest pairs of all held-out folds, closest first; empty where nothing was generated."""
+    pairs = []
+    for fold in params.folds:
+        folder = data / "generated" / f"fold{fold}"
+        path = folder / "closest.csv"
+        rows = read_rows(path, ("generated", "train", "shift", "distance_db", "is_parent")) if path.is_file() else []
+        if not rows:
+            continue
+        generated = ClipSet.load(folder / "mels.npz")
+        folds = [k for k in folds_of(data / "features") if k != fold]
+        train = [ClipSet.load(fold_file(data / "features", k)) for k in folds]
+        places = [(index, row) for index, clips in enumerate(train) for row in range(len(clips))]
+        for row in rows:
+            try:
+                made, (index, place) = int(row["generated"]), places[int(row["train"])]
+                shift, distance, parent = int(row["shift"]), float(row["distance_db"]), row["is_parent"] == "True"
+                mel = generated.mel[made]
+            except (ValueError, IndexError) as error:
+                raise StudyError(f"{path}: found {row} ({error}), wanted what assess_generator writes") from None
+            real = decibels(train[index].mel[place], params)
+            class_name = classes[int(generated.class_id[made])]
+            names = str(generated.name[made]), str(train[index].name[place])
+            pairs.append(ClosestPair(mel, real, *names, class_name, distance, shift, parent))
+    return sorted(pairs, key=lambda pair: pair.distance_db)[:SHOWN_PAIRS]
+
+
+def history_rows(data: Path, params: Params) -> list[dict[str, Any]]:
+    """The generators' curves, a row a step and fold: step, fold, loss, validation_loss (None between its looks)."""
+    rows: list[dict[str, Any]] = []
+    for fold in params.folds:
+        path = data / "models" / "generator" / f"fold{fold}" / "history.csv"
+        for row in read_rows(path, ("step", "loss", "validation_loss")) if path.is_file() else ():
+            losses = {name: float(row[name]) if row[name] else None for name in ("loss", "validation_loss")}
+            rows.append({"step": int(row["step"]), "fold": fold, **losses})
+    return rows

@@ -1,0 +1,271 @@
+"""Checkpoints in the layout of diffusers' AudioDiffusionPipeline (teticio/audio-diffusion), read part by part.
+
+model_index.json, unet/, scheduler/, mel/mel_config.json and, of a latent model, vqvae/.
+"""
+
+import json
+import math
+import pickle
+import re
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import torch
+from diffusers import AutoencoderKL, DDPMScheduler, UNet2DConditionModel, UNet2DModel, VQModel
+from diffusers.utils import logging as diffusers_logging
+from huggingface_hub import snapshot_download
+from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError, RepositoryNotFoundError
+
+from soundaug.codec import AUTOENCODER_FOLDER, ClipScaling, Codec, LatentCodec
+from soundaug.errors import StudyError
+from soundaug.params import Features
+
+UNETS = (UNet2DModel, UNet2DConditionModel)
+AUTOENCODERS = (AutoencoderKL, VQModel)
+PREDICTIONS = ("epsilon", "sample", "v_prediction")  # what a network may predict, by diffusers' names
+SAFETENSORS = "diffusion_pytorch_model.safetensors"
+PICKLED = "diffusion_pytorch_model.bin"
+INDEX = "model_index.json"
+PARAM = "generator.pretrained"
+SHOWN = 3  # tensors that an error names of each kind
+
+
+@dataclass(frozen=True)
+class MelConfig:
+    """audio-diffusion's spectrograms: librosa's mel filters (Slaney's scale and area) from 0 Hz to half the rate."""
+
+    x_res: int  # frames
+    y_res: int  # mels
+    sample_rate: int  # Hz
+    n_fft: int  # samples
+    hop_length: int  # samples
+    top_db: float  # what an image spans below the clip's maximum
+
+
+@dataclass(frozen=True)
+class Pretrained:
+    """A checkpoint: the network, its noise schedule, the spectrograms it was trained on, its latents' autoencoder.
+
+    ``scheduler`` has the checkpoint's betas and prediction type, and what else a DDIM scheduler made from its config
+    needs; ``clip_sample`` is False, since it would make DDIM inversion lossy.
+    """
+
+    name: str
+    unet: UNet2DModel | UNet2DConditionModel
+    scheduler: DDPMScheduler
+    mel: MelConfig
+    autoencoder: AutoencoderKL | VQModel | None
+
+    def codec(self, n_frames: int, floor_db: float) -> Codec:
+        """From log mels [B, y_res, n_frames] in dB, cut at ``floor_db``, to what the network takes, and back."""
+        scaling = ClipScaling(self.mel.y_res, n_frames, self.mel.x_res, self.mel.top_db, floor_db)
+        if self.autoencoder is None:
+            return scaling
+        return LatentCodec(scaling, self.autoencoder, self.autoencoder.config.scaling_factor)
+
+    def check_fits(self, features: Features) -> None:
+        """Raise StudyError that lists every setting of the front end that is not the checkpoint's."""
+        mel = self.mel
+        wanted: dict[str, Any] = {
+            "sample_rate": mel.sample_rate,
+            "n_fft": mel.n_fft,
+            "hop_length": mel.hop_length,
+            "n_mels": mel.y_res,
+            "fmin_hz": 0.0,
+            "fmax_hz": mel.sample_rate / 2,
+            "filters": "slaney",
+        }
+        wrong = [
+            f"{name} {found} (wanted {value})"
+            for name, value in wanted.items()
+            if (found := getattr(features, name, "htk")) != value
+        ]
+        if features.n_frames > mel.x_res:
+            wrong.append(f"n_frames {features.n_frames} (wanted at most {mel.x_res}: shorten clip_seconds)")
+        if wrong:
+            raise StudyError(f"params.yaml: features: found {', '.join(wrong)}, wanted what {self.name} was trained on")
+
+
+def load_pretrained(name: str) -> Pretrained:
+    """Read the checkpoint in the folder ``name``, or of that name on the Hugging Face hub (kept in its cache).
+
+    Raises StudyError, one line, when it is neither, cannot be fetched, or is not whole.
+    """
+    folder = Path(name) if name and Path(name).is_dir() else _fetch(name)
+    index = _read_json(folder / INDEX)
+    has_autoencoder = bool((index.get(AUTOENCODER_FOLDER) or [None])[0])
+    mel = _mel_config(folder / "mel" / "mel_config.json")
+    pretrained = Pretrained(
+        name,
+        load_network(folder / "unet", UNETS),
+        load_scheduler(folder / "scheduler" / "scheduler_config.json"),
+        mel,
+        load_network(folder / AUTOENCODER_FOLDER, AUTOENCODERS) if has_autoencoder else None,
+    )
+    _check_images(pretrained, folder / "unet" / "config.json")
+    return pretrained
+
+
+def load_network(folder: Path, classes: Sequence[type[Any]]) -> Any:
+    """The diffusers network, one of ``classes``, in ``folder``: float32, on the CPU, ready for inference.
+
+    Safetensors where there are any, else a pickle of nothing but tensors. Raises StudyError that names the file, and
+    the first tensors that are missing, unknown or of another shape.
+    """
+    config = folder / "config.json"
+    found = _read_json(config).get("_class_name")
+    chosen = next((cls for cls in classes if cls.__name__ == found), None)
+    if chosen is None:
+        names = " or ".join(cls.__name__ for cls in classes)
+        raise StudyError(f"{config}: found the class {found!r}, wanted {names}")
+    weights = next((path for path in (folder / SAFETENSORS, folder / PICKLED) if path.is_file()), None)
+    if weights is None:
+        raise StudyError(f"{folder}: found no weights, wanted {SAFETENSORS} (or {PICKLED})")
+    if weights.name == PICKLED:
+        _check_pickle(weights)
+    try:
+        with _silent():
+            network, report = chosen.from_pretrained(
+                folder,
+                use_safetensors=weights.name == SAFETENSORS,
+                local_files_only=True,
+                low_cpu_mem_usage=False,  # else the first misshapen tensor stops it, and the others are not told
+                ignore_mismatched_sizes=True,  # told by the report
+                output_loading_info=True,
+            )
+    except (AttributeError, LookupError, OSError, RuntimeError, TypeError, ValueError, ZeroDivisionError) as error:
+        line = " ".join(str(error).split())
+        raise StudyError(f"{weights}: found no {found} that {config} describes ({line}), wanted its weights") from None
+    misshapen = {
+        key: f"{key} {tuple(found)} for {tuple(wanted)}" for key, found, wanted in sorted(report["mismatched_keys"])
+    }
+    kinds = {
+        "missing": sorted(set(report["missing_keys"]) - set(misshapen)),
+        "unknown": sorted(report["unexpected_keys"]),
+        "misshapen": list(misshapen.values()),
+    }
+    wrong = [f"{len(keys)} {kind} ({_first(keys)})" for kind, keys in kinds.items() if keys]
+    if wrong or report["error_msgs"]:
+        raise StudyError(
+            f"{weights}: found tensors that do not fit: {', '.join(wrong) or report['error_msgs'][0]}, "
+            f"wanted those of {config}"
+        )
+    return network.float()
+
+
+def _first(names: Sequence[str]) -> str:
+    return ", ".join(names[:SHOWN]) + (", ..." if len(names) > SHOWN else "")
+
+
+def _fetch(name: str) -> Path:
+    """The hub's files of ``name`` in its cache: safetensors, and pickles only where a component has nothing else."""
+    if not re.fullmatch(r"[\w.-]+/[\w.-]+", name) or name.startswith("."):
+        raise StudyError(f"{PARAM}: found {name!r}, wanted a folder that is there or a hub name such as owner/model")
+    parts = ("unet", AUTOENCODER_FOLDER)
+    files = [INDEX, "scheduler/scheduler_config.json", "mel/mel_config.json"]
+    files += [f"{part}/{file}" for part in parts for file in ("config.json", SAFETENSORS)]
+    try:
+        folder = Path(snapshot_download(name, allow_patterns=files))
+        there = [part for part in parts if (folder / part / "config.json").exists()]
+        bare = [part for part in there if not any((folder / part / file).exists() for file in (SAFETENSORS, PICKLED))]
+        if pickles := [f"{part}/{PICKLED}" for part in bare]:
+            snapshot_download(name, allow_patterns=pickles)
+    except LocalEntryNotFoundError:
+        raise StudyError(
+            f"{PARAM}: found no folder {name}, no network and no copy of the hub's {name} in the cache, "
+            f"wanted one of them: run `hf download {name} --local-dir FOLDER` where there is a network and give FOLDER"
+        ) from None
+    except (RepositoryNotFoundError, HFValidationError) as error:
+        reason = type(error).__name__
+        raise StudyError(f"{PARAM}: found {name} neither as a folder nor on the hub ({reason}), wanted one") from None
+    except httpx2.HTTPError as error:
+        raise StudyError(
+            f"{PARAM}: found an error where {name} was wanted from the hub: {' '.join(str(error).split())}"
+        ) from None
+    return folder
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise StudyError(f"{path}: not there, wanted an audio-diffusion checkpoint's") from None
+    except ValueError as error:
+        raise StudyError(f"{path}: found no JSON ({error}), wanted an audio-diffusion checkpoint's") from None
+    if not isinstance(values, dict):
+        raise StudyError(f"{path}: found {type(values).__name__}, wanted a mapping")
+    return values
+
+
+def _mel_config(path: Path) -> MelConfig:
+    values = _read_json(path)
+    kinds: dict[str, Any] = {field.name: field.type for field in fields(MelConfig)}
+    for name, kind in kinds.items():
+        found = values.get(name)
+        if not isinstance(found, (int, kind)) or isinstance(found, bool) or not 0 < found < math.inf:
+            wanted = "a whole number" if kind is int else "a number"
+            raise StudyError(f"{path}: {name}: found {found!r}, wanted {wanted} above 0")
+    return MelConfig(**{name: kind(values[name]) for name, kind in kinds.items()})
+
+
+def load_scheduler(path: Path) -> DDPMScheduler:
+    """The noise schedule in a scheduler_config.json, nothing clipped; StudyError when it is not one."""
+    values = _read_json(path)
+    found = values.get("_class_name")
+    if found not in ("DDPMScheduler", "DDIMScheduler"):
+        raise StudyError(f"{path}: found the class {found!r}, wanted DDPMScheduler or DDIMScheduler")
+    prediction = values.get("prediction_type", "epsilon")
+    if prediction not in PREDICTIONS:
+        raise StudyError(f"{path}: prediction_type: found {prediction!r}, wanted one of {', '.join(PREDICTIONS)}")
+    try:
+        with _silent():
+            return DDPMScheduler.from_config(values, clip_sample=False)
+    except (NotImplementedError, RuntimeError, TypeError, ValueError) as error:
+        raise StudyError(f"{path}: found no noise schedule ({error}), wanted {found}'s settings") from None
+
+
+def _check_images(pretrained: Pretrained, path: Path) -> None:
+    """Raise StudyError when the network does not take the images that the mel and the autoencoder make."""
+    config = pretrained.unet.config
+    size = config.sample_size
+    found = (config.in_channels, *((size, size) if isinstance(size, int) else size or (None, None)))
+    try:
+        wanted = pretrained.codec(pretrained.mel.x_res, -math.inf).image_shape
+    except StudyError as error:
+        raise StudyError(f"{path.parents[1]}: {error}") from None
+    if found != wanted or config.out_channels != config.in_channels:
+        sides = " x ".join(str(side) for side in found)
+        raise StudyError(
+            f"{path}: found images of {sides} in and {config.out_channels} channels out, "
+            f"wanted {' x '.join(str(side) for side in wanted)} as the mel makes them"
+        )
+
+
+def _check_pickle(path: Path) -> None:
+    """Raise StudyError unless the pickle holds a dictionary of tensors; nothing in it is run."""
+    try:
+        with warnings.catch_warnings(action="ignore"):  # of pickles that torch did not write
+            values = torch.load(path, map_location="meta", weights_only=True)
+    except (pickle.UnpicklingError, EOFError, RuntimeError, ValueError):
+        raise StudyError(
+            f"{path}: found a pickle that holds more than tensors, or is damaged (refused: it could run code), "
+            f"wanted {SAFETENSORS}"
+        ) from None
+    if not isinstance(values, dict) or not all(isinstance(value, torch.Tensor) for value in values.values()):
+        raise StudyError(f"{path}: found {type(values).__name__} of more than tensors, wanted names with their tensors")
+
+
+@contextmanager
+def _silent() -> Iterator[None]:
+    """diffusers' warnings off: what they tell is told as an error."""
+    before = diffusers_logging.get_verbosity()
+    diffusers_logging.set_verbosity(diffusers_logging.CRITICAL)
+    try:
+        yield
+    finally:
+        diffusers_logging.set_verbosity(before)

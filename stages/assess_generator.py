@@ -1,0 +1,45 @@
+"""assess_generator: how good one held-out fold's generated clips are by its base classifier, and what they copy."""
+
+import argparse
+from dataclasses import astuple, fields
+from pathlib import Path
+
+from soundaug.arms import run_folder
+from soundaug.assessment import assess_copies, assess_quality
+from soundaug.classifier import load_classifier
+from soundaug.copies import ClosePair
+from soundaug.errors import run_stage
+from soundaug.interpolation import read_pairs
+from soundaug.outputs import write_csv, write_json
+from soundaug.packed import ClipSet, class_list, split
+from soundaug.params import load_params
+
+FEATURES = Path("data/features")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--fold", type=int, required=True, help="the fold held out")
+    parser.add_argument("--seed", type=int, required=True, help="the base run whose classifier listens")
+    args = parser.parse_args()
+    params = load_params()
+    train, test = split(FEATURES, args.fold)
+    n_classes = len(class_list(FEATURES))
+    folder = Path(f"data/generated/fold{args.fold}")
+    generated = ClipSet.load(folder / "features.npz")
+    model_path = run_folder("base", args.fold, args.seed) / "model.safetensors"
+    model = load_classifier(model_path, params.classifier, params.features, n_classes)
+    label = f"fold {args.fold} held out"
+    figures = assess_quality(model, generated, train, test, n_classes, params, args.seed, label)
+    copies, closest = assess_copies(folder / "mels.npz", read_pairs(folder / "pairs.csv"), train, test, params)
+    write_csv(
+        folder / "closest.csv",
+        [field.name for field in fields(ClosePair)],
+        (astuple(pair) for pair in closest),
+    )
+    write_json(folder / "quality.json", figures | copies)
+    print(f"{label}: " + ", ".join(f"{name} {value:.3g}" for name, value in sorted(figures.items())))
+
+
+if __name__ == "__main__":
+    run_stage(main)

@@ -1,0 +1,47 @@
+"""train_selector: the classifier that picks among candidates, trained on a held-out fold's training folds alone."""
+
+import argparse
+from pathlib import Path
+
+from soundaug.errors import run_stage
+from soundaug.outputs import whole, write_json
+from soundaug.params import load_params
+
+FEATURES = Path("data/features")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--fold", type=int, required=True, help="the fold held out")
+    fold = parser.parse_args().fold
+    params = load_params()
+    with whole(Path(f"data/models/selector/fold{fold}")) as folder:
+        folder.mkdir(parents=True)
+        if params.generate.candidates == 1:  # nothing to pick: torch is not even imported
+            write_json(folder / "summary.json", {"candidates": 1})
+            print(f"selector, fold {fold} held out: not needed for one candidate a clip")
+            return
+        from soundaug.classifier import save_classifier
+        from soundaug.packed import class_list, split
+        from soundaug.training import train_classifier
+
+        train, _ = split(FEATURES, fold)
+        trained = train_classifier(
+            train,
+            None,
+            train,  # no test clip is looked at, not even for the curves
+            len(class_list(FEATURES)),
+            params.features,
+            params.training,
+            params.classifier,
+            params.seed + fold,
+            label=f"selector, fold {fold} held out",
+        )
+        save_classifier(folder / "model.safetensors", trained.model)
+        # With the network's settings, so that generate depends on them only where there is something to select.
+        figures = {"candidates": params.generate.candidates, "n_train": len(train)}
+        write_json(folder / "summary.json", figures | {"classifier": params.classifier.model_dump()})
+
+
+if __name__ == "__main__":
+    run_stage(main)
