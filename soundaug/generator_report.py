@@ -61,8 +61,8 @@ def faults(metrics: Mapping[str, Mapping[str, float]], params: Params) -> list[s
         told.append(
             "Inversion loses the clip: parents inverted and decoded again are "
             f"{found['reconstruction_rmse_db']:.1f} dB (RMSE) from themselves, more than "
-            f"generate.max_reconstruction_db ({limit:g}). Take inversion fixed_point, more "
-            "inversion_iterations or more steps."
+            f"generate.max_reconstruction_db ({limit:g}). inversion: fixed_point gives "
+            "them back, but its noises may mix worse (label_agreement and KID tell)."
         )
     if "noise_std" in found and not NOISE_STD[0] <= found["noise_std"] <= NOISE_STD[1]:
         told.append(
