@@ -5,6 +5,7 @@ network's output as these two; a solver goes from one level of the ladder to the
 """
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -75,18 +76,16 @@ def at_level(denoised: Denoised, alpha_bar: float) -> torch.Tensor:
     return math.sqrt(alpha_bar) * denoised.x0 + math.sqrt(1 - alpha_bar) * denoised.epsilon
 
 
-class Solver:
+class Solver(ABC):
     """One run down the ladder. ``step`` goes from level ``index`` to ``index + 1``; a new run needs a new solver."""
-
-    order = 1  # network evaluations a step
 
     def __init__(self, ladder: Ladder, denoise: Denoise) -> None:
         self.ladder = ladder
         self.denoise = denoise
 
+    @abstractmethod
     def step(self, x: torch.Tensor, index: int, noise: Noise) -> torch.Tensor:
-        """The state at the next level."""
-        raise NotImplementedError
+        """The state [B, C, H, W] at the next level."""
 
 
 class DDIM(Solver):
@@ -131,8 +130,6 @@ class DPMSolver(Solver):
 
 class Heun(Solver):
     """Karras et al. 2022, algorithm 1 on this ladder's levels: deterministic, second order, two evaluations a step."""
-
-    order = 2
 
     def step(self, x: torch.Tensor, index: int, noise: Noise) -> torch.Tensor:
         """See the class; the step to the clean image is of first order."""
