@@ -9,11 +9,12 @@ import torch
 from soundaug.classifier import SoundClassifier
 from soundaug.copies import ClosePair, copy_report
 from soundaug.device import choose_device
+from soundaug.encoder import embed
 from soundaug.features import MelFrontEnd
 from soundaug.interpolation import Pair
 from soundaug.packed import ClipSet
 from soundaug.params import Params
-from soundaug.quality import assess, embed
+from soundaug.quality import assess
 from soundaug.training import predict, train_classifier
 
 MAX_SHIFT = 0.25  # of a clip: a copy that starts this much earlier or later is still found

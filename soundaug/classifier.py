@@ -24,6 +24,7 @@ class SoundClassifier(nn.Module):
 
     def __init__(self, settings: Classifier, n_mels: int, n_classes: int, *, centre: bool = False) -> None:
         super().__init__()
+        self.settings = settings
         self.centre = centre
         # Normalisation belongs to the model: it is fitted on the real training clips and saved with the weights.
         self.register_buffer("mean", torch.zeros(n_mels, 1))

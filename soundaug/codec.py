@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from diffusers import AutoencoderKL, VQModel
 
 MEL_FILE = "mel.json"  # what the network's images are, beside diffusers' own files
+SMALLEST_DEVIATION = 1.0  # dB: clips that hardly differ are not blown up
 AUTOENCODER_FOLDER = "vqvae"  # of a latent codec, beside it; audio-diffusion's name for it
 
 S = TypeVar("S")
@@ -50,23 +51,43 @@ class Codec(Protocol):
 
 @dataclass(frozen=True)
 class MelScaling:
-    """Log mels in dB to images in [-1, 1] whose sides the network takes, patches folded into channels; and back."""
+    """Log mels in dB to images whose sides the network takes, patches folded into channels; and back.
+
+    An image is the log mel, cut at ``floor_db`` and ``ceiling_db``, less ``mean_db``, over ``deviation_db``: with those
+    of the training clips its mean is 0 and its deviation 1, as the noise's.
+    """
 
     n_mels: int
     n_frames: int
     floor_db: float
     ceiling_db: float
+    mean_db: float
+    deviation_db: float
     patch: int
     multiple: int
 
+    def __post_init__(self) -> None:
+        if not self.deviation_db > 0:
+            raise StudyError(f"deviation_db: found {self.deviation_db}, wanted more than 0")
+
     @classmethod
-    def of(cls, features: Features, generator: Generator) -> "MelScaling":
-        """The scaling for a front end and a network."""
+    def of(cls, features: Features, generator: Generator, log_mels: torch.Tensor | None = None) -> "MelScaling":
+        """The scaling for a front end, a network and clips [N, n_mels, T] in dB; to [-1, 1] without any clips."""
+        floor, ceiling = features.floor_db, features.ceiling_db
+        mean, deviation = (floor + ceiling) / 2, (ceiling - floor) / 2
+        if log_mels is not None:
+            cut = torch.clamp(log_mels, floor, ceiling).double()
+            mean, deviation = (
+                round(float(cut.mean()), 4),
+                max(round(float(cut.std(correction=0)), 4), SMALLEST_DEVIATION),
+            )
         return cls(
             features.n_mels,
             features.n_frames,
-            features.floor_db,
-            features.ceiling_db,
+            floor,
+            ceiling,
+            mean,
+            deviation,
             generator.patch if generator.space == "patch" else 1,
             generator.multiple,
         )
@@ -78,12 +99,12 @@ class MelScaling:
         return self.patch**2, height // self.patch, width // self.patch
 
     def to_image(self, log_mel: torch.Tensor) -> torch.Tensor:
-        """dB [B, n_mels, T] to [B, patch^2, H, W] in [-1, 1]; padded with the floor."""
-        unit = (log_mel - self.floor_db) / (self.ceiling_db - self.floor_db)
-        image = torch.clamp(unit, 0, 1) * 2 - 1
+        """dB [B, n_mels, T] to [B, patch^2, H, W]; padded with the floor."""
+        cut = torch.clamp(log_mel, self.floor_db, self.ceiling_db)
         _, height, width = self.image_shape
         pad = (0, width * self.patch - self.n_frames, 0, height * self.patch - self.n_mels)
-        return F.pixel_unshuffle(F.pad(image[:, None], pad, value=-1.0), self.patch)
+        padded = F.pad(cut[:, None], pad, value=self.floor_db)
+        return F.pixel_unshuffle((padded - self.mean_db) / self.deviation_db, self.patch)
 
     def levels(self, log_mel: torch.Tensor) -> torch.Tensor:
         """Zeros [B]: the image holds the level itself."""
@@ -92,7 +113,7 @@ class MelScaling:
     def to_log_mel(self, image: torch.Tensor, levels: torch.Tensor | None = None) -> torch.Tensor:
         """[B, patch^2, H, W] to dB [B, n_mels, T], cut to the range; ``levels`` have no say."""
         flat = F.pixel_shuffle(image, self.patch)[:, 0, : self.n_mels, : self.n_frames]
-        return (torch.clamp(flat, -1, 1) + 1) / 2 * (self.ceiling_db - self.floor_db) + self.floor_db
+        return torch.clamp(flat * self.deviation_db + self.mean_db, self.floor_db, self.ceiling_db)
 
     def frame_mask(self, kept: torch.Tensor) -> torch.Tensor:
         """See `Codec`."""

@@ -1,6 +1,5 @@
 """From the runs of every arm to the figures of reports/metrics.json, the tables for plots and the verdict."""
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ import numpy as np
 from soundaug import stats
 from soundaug.audit import Clip, load_clips, read_rows
 from soundaug.errors import StudyError
+from soundaug.outputs import read_json
 from soundaug.packed import ClipSet, class_list, fold_file
 from soundaug.params import Params
 from soundaug.stats import Draws, Floats, FoldPredictions, Ints, Strings
@@ -383,17 +383,8 @@ def _read_history(path: Path) -> dict[str, Floats]:
         raise StudyError(f"{path}: found text ({error}), wanted numbers") from None
 
 
-def _read_json(path: Path) -> Any:
-    if not path.is_file():
-        raise StudyError(f"{path}: not there, wanted a file made by an earlier stage (dvc repro makes it)")
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise StudyError(f"{path}: not valid JSON: {error}") from None
-
-
 def _count_of(path: Path, key: str) -> int:
-    summary = _read_json(path)
+    summary = read_json(path)
     value = summary.get(key) if isinstance(summary, dict) else None
     if not isinstance(value, int) or value < 1:
         raise StudyError(f"{path}: found {key} {value!r}, wanted a number of clips")
@@ -430,7 +421,7 @@ def _scalars(paths: Sequence[Path]) -> Metrics:
     """Every finite number at the top of these JSON objects, averaged over the files that are there."""
     values: dict[str, list[float]] = {}
     for path in paths:
-        content = _read_json(path) if path.is_file() else {}
+        content = read_json(path) if path.is_file() else {}
         for key, value in content.items() if isinstance(content, dict) else ():
             if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
                 values.setdefault(key, []).append(float(value))

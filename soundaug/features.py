@@ -32,6 +32,12 @@ class MelFrontEnd:
             mel_scale=settings.filters,
         )
 
+    @property
+    def filters(self) -> torch.Tensor:
+        """The mel filters [n_mels, n_fft / 2 + 1]."""
+        bank: torch.Tensor = self._transform.mel_scale.fb
+        return bank.T
+
     def power(self, waveforms: torch.Tensor) -> torch.Tensor:
         """Waveforms [B, n_samples] to mel power spectrograms [B, n_mels, T]."""
         mel: torch.Tensor = self._transform(waveforms)

@@ -61,13 +61,17 @@ def faults(metrics: Mapping[str, Mapping[str, float]], params: Params) -> list[s
         told.append(
             "Inversion loses the clip: parents inverted and decoded again are "
             f"{found['reconstruction_rmse_db']:.1f} dB (RMSE) from themselves, more than "
-            f"generate.max_reconstruction_db ({limit:g}). inversion: fixed_point gives "
-            "them back, but its noises may mix worse (label_agreement and KID tell)."
+            f"generate.max_reconstruction_db ({limit:g}). generate.inversion: fixed_point gives them back."
         )
     if "noise_std" in found and not NOISE_STD[0] <= found["noise_std"] <= NOISE_STD[1]:
         told.append(
             f"Inverted noise is not what the generator expects: its standard deviation is {found['noise_std']:.2f}, "
-            f"wanted {NOISE_STD[0]} to {NOISE_STD[1]}."
+            f"wanted {NOISE_STD[0]} to {NOISE_STD[1]}"
+            + (
+                " (mixtures above 1 were brought to it)."
+                if params.generate.renormalize
+                else "; generate.renormalize mends it."
+            )
         )
     return told
 

@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from soundaug import diffusion, processes
 from soundaug.device import autocast, choose_device, generator_of
-from soundaug.diffusion import diffusion_loss
+from soundaug.diffusion import Told, diffusion_loss, place
 from soundaug.errors import StudyError
 from soundaug.outputs import whole
 from soundaug.params import Generator
@@ -27,10 +27,14 @@ LOG_EVERY = 10  # steps a row of the history averages over
 
 
 class Clips(NamedTuple):
-    """Clips to learn from or to watch the loss on: ``log_mels`` [N, n_mels, T] in dB and their ``labels`` [N]."""
+    """Clips to learn from or to watch the loss on: ``log_mels`` [N, n_mels, T] in dB, and what a network is told."""
 
     log_mels: torch.Tensor
-    labels: torch.Tensor
+    told: Told
+
+    def parts(self) -> list[torch.Tensor]:
+        """All there is."""
+        return [self.log_mels, *(values for values in self.told if values is not None)]
 
 
 class GeneratorTraining:
@@ -44,9 +48,9 @@ class GeneratorTraining:
         self.start = start
         self.codec = start.codec
         self.device = choose_device()
-        self.scheduler = start.scheduler
+        self.schedule = start.schedule
         self.unet = start.unet
-        self.unet.to(self.device, memory_format=torch.channels_last)
+        place(self.unet, self.device)
         if settings.batch_size % processes.count():
             raise StudyError(
                 f"generator.batch_size: found {settings.batch_size}, "
@@ -58,12 +62,12 @@ class GeneratorTraining:
             self.unet.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
         )
         self.averaged = EMAModel(self.unet.parameters(), decay=settings.ema_decay)
-        self.images, self.labels = start.codec.to_image(train.log_mels), train.labels
-        # The validation loss is always of the same clips, timesteps and noises: its curve shows the network alone.
-        watched = torch.randperm(len(validation.labels), generator=generator_of(seed, 4))[: settings.batch_size]
+        self.images, self.told = start.codec.to_image(train.log_mels), train.told
+        # The validation loss is always of the same clips, levels and noises: its curve shows the network alone.
+        watched = torch.randperm(len(validation.log_mels), generator=generator_of(seed, 4))[: settings.batch_size]
         images = start.codec.to_image(validation.log_mels[watched])
         spare = images.shape[-1] - window_of(self.unet)
-        self._validation = Clips(_window(images, spare // 2, spare), validation.labels[watched])
+        self._validation = Clips(_window(images, spare // 2, spare), validation.told.rows(watched))
         self._seed = seed
         self.random = generator_of(seed, 1)
         self.history: list[tuple[int, float, float, float | None]] = []
@@ -77,7 +81,7 @@ class GeneratorTraining:
             seed,
             torch.__version__,
             self.device.type,
-            *(clips.numpy() for clips in (*train, *validation)),
+            *(part.numpy() for clips in (train, validation) for part in clips.parts()),
             *(parameter.detach().cpu().numpy() for parameter in self.unet.parameters()),
             Path(__file__),
             Path(diffusion.__file__),
@@ -138,13 +142,12 @@ class GeneratorTraining:
             group["lr"] = settings.learning_rate * schedule_factor(self.step, settings.steps, settings.warmup_steps)
         batch = torch.randint(len(self.images), (settings.batch_size,), generator=self.random)
         images = self._windows(batch).to(self.device)
-        labels = self.labels[batch]
-        dropped = torch.rand(len(labels), generator=self.random) < settings.label_dropout
-        labels = torch.where(dropped, self.n_classes, labels)
-        timesteps = torch.randint(self.scheduler.config.num_train_timesteps, (len(labels),), generator=self.random)
+        dropped = torch.rand(len(batch), generator=self.random) < settings.label_dropout
+        told = self._without(self.told.rows(batch), dropped)
+        levels = self.schedule.draw(len(batch), settings.log_sigma, self.random)
         noise = torch.randn(images.shape, generator=self.random).to(self.device)
         part = slice(processes.rank(), None, processes.count())
-        loss = self._loss(self._network, images[part], labels[part], timesteps[part], noise[part])
+        loss = self._loss(self._network, images[part], told.rows(part), levels[part], noise[part])
         value = processes.sum_over(loss.detach().cpu().clone()).item() / processes.count()
         if not math.isfinite(value):
             raise StudyError(
@@ -159,6 +162,17 @@ class GeneratorTraining:
         self.step += 1
         return value
 
+    def _without(self, told: Told, dropped: torch.Tensor) -> Told:
+        """``told`` [B], but nothing where ``dropped`` (bool [B]), for classifier-free guidance."""
+
+        def chosen(null: torch.Tensor | None, values: torch.Tensor | None) -> torch.Tensor | None:
+            if null is None or values is None:
+                return None
+            return torch.where(dropped.view(-1, *[1] * (values.dim() - 1)), null, values)
+
+        nothing = told.nothing(self.n_classes)
+        return Told(chosen(nothing.labels, told.labels), chosen(nothing.sounds, told.sounds))
+
     def _windows(self, batch: torch.Tensor) -> torch.Tensor:
         """The clips of ``batch`` [B], or a random part of each where the network's window is shorter."""
         spare = self.images.shape[-1] - window_of(self.unet)
@@ -171,35 +185,35 @@ class GeneratorTraining:
         self,
         network: nn.Module,
         images: torch.Tensor,
-        labels: torch.Tensor,
-        timesteps: torch.Tensor,
+        told: Told,
+        levels: torch.Tensor,
         noise: torch.Tensor,
     ) -> torch.Tensor:
-        given = labels.to(self.device) if self.unet.config.num_class_embeds is not None else None
+        told = told.to(self.device) if self.unet.config.num_class_embeds is not None else Told()
         with autocast(self.device, self.settings.precision):
             return diffusion_loss(
                 network,
-                self.scheduler,
+                self.schedule,
                 images,
-                given,
-                timesteps.to(self.device),
+                told,
+                levels.to(self.device),
                 noise,
                 self.settings.min_snr_gamma,
             )
 
     @torch.no_grad()
     def _validation_loss(self) -> float | None:
-        """The averaged weights' loss on the validation clips at evenly spread timesteps; None without such clips."""
-        images, labels = self._validation
+        """The averaged weights' loss on the validation clips at evenly spread noise levels; None without such clips."""
+        images, told = self._validation
         if len(images) == 0:
             return None
-        timesteps = torch.linspace(0, self.scheduler.config.num_train_timesteps - 1, len(images)).long()
+        levels = torch.linspace(0, len(self.schedule.alpha_bar) - 1, len(images)).long()
         noise = torch.randn(images.shape, generator=generator_of(self._seed, 5))
         training = self.unet.training
         self.averaged.store(self.unet.parameters())
         self.averaged.copy_to(self.unet.parameters())
         self.unet.eval()
-        loss = self._loss(self.unet, images.to(self.device), labels, timesteps, noise.to(self.device)).item()
+        loss = self._loss(self.unet, images.to(self.device), told, levels, noise.to(self.device)).item()
         self.averaged.restore(self.unet.parameters())
         self.unet.train(training)
         return loss

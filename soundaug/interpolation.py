@@ -181,6 +181,17 @@ def mix(noises: Sequence[torch.Tensor], alpha: torch.Tensor) -> torch.Tensor:
     return slerp(first, (scale.view(-1, *[1] * (total.dim() - 1)) * total).to(first.dtype), alpha)
 
 
+def renormalized(noises: torch.Tensor) -> torch.Tensor:
+    """Noises [B, ...] whose mean square is above 1, that of noise, brought down to it; others as they are.
+
+    Of a clip that a generator explains badly the inverted noise is too large: what is not explained stays in it, and
+    slerp keeps the length, so that mixtures come out as speckle. Noise that is too small decodes as it was inverted.
+    """
+    wanted = noises[0].numel() ** 0.5
+    factors = torch.clamp(wanted / torch.clamp(_lengths(noises), min=1e-12), max=1.0)
+    return (noises * factors.view(-1, *[1] * (noises.dim() - 1))).to(noises.dtype)
+
+
 def slerp(a: torch.Tensor, b: torch.Tensor, alpha: torch.Tensor) -> torch.Tensor:
     """Spherical interpolation (Shoemake 1985) of noises [B, ...], one angle a clip, ``alpha`` [B] from a (0) to b (1).
 

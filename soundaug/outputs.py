@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from soundaug.errors import StudyError
+
 
 @contextmanager
 def whole(path: Path) -> Iterator[Path]:
@@ -28,6 +30,16 @@ def write_json(path: Path, values: Any) -> None:
     """Write ``values`` as indented JSON, keys in the order given."""
     with whole(path) as partial:
         partial.write_text(json.dumps(values, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def read_json(path: Path) -> Any:
+    """What is in a file that an earlier stage wrote; StudyError when it is missing or no JSON."""
+    if not path.is_file():
+        raise StudyError(f"{path}: not there, wanted a file made by an earlier stage (dvc repro makes it)")
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise StudyError(f"{path}: not valid JSON: {error}") from None
 
 
 def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:

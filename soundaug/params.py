@@ -151,14 +151,18 @@ class Generator(Settings):
     ]  # what is diffused: mel bins, or an autoencoder's latents; a checkpoint brings its own
     patch: Annotated[int, Field(ge=1, le=16)]  # space-to-depth factor: patch x patch mel bins become channels
     autoencoder: Autoencoder  # of space latent
-    condition: Literal["class", "none"]  # none: what is generated is of no class in particular
+    # What the network is told: a class; a class and the embedding of a sound; none: what it makes is of no class.
+    condition: Literal["class", "sound", "none"]
     channels: Annotated[list[Positive], Field(min_length=1)]  # of the U-Net's levels, each half the size of the last
     attention_levels: Annotated[int, Field(ge=0)]  # how many of the lowest levels have self-attention
     layers_per_block: Positive
     train_timesteps: Annotated[int, Field(ge=10)]
     beta_schedule: Literal["linear", "squaredcos_cap_v2"]
-    prediction: Literal["v_prediction", "epsilon"]  # what the network predicts; a checkpoint brings its own
-    min_snr_gamma: Annotated[float, Field(gt=0.0)]
+    # What the network predicts; a checkpoint brings its own. flow: flow matching, with levels of its own.
+    prediction: Literal["v_prediction", "epsilon", "flow"]
+    # Noise levels to learn: all alike, or mean and deviation of the noise-to-signal ratio's logarithm, normal.
+    log_sigma: Annotated[list[float], Field(min_length=2, max_length=2)] | None
+    min_snr_gamma: Annotated[float, Field(gt=0.0)] | None  # null: one weight for all levels
     # The network's window where it is shorter than a clip: it learns random parts, and clips are made of several.
     window_seconds: Annotated[float, Field(gt=0.0)] | None
     label_dropout: Unit
@@ -174,7 +178,9 @@ class Generator(Settings):
     precision: Literal["auto", "float32", "bfloat16"]
 
     @model_validator(mode="after")
-    def _levels(self) -> Self:
+    def _consistent(self) -> Self:
+        if self.log_sigma is not None and self.log_sigma[1] <= 0:
+            raise ValueError(f"log_sigma is {self.log_sigma}, wanted a mean and a deviation above 0")
         if self.attention_levels > len(self.channels):
             raise ValueError(f"attention_levels is {self.attention_levels}, wanted at most {len(self.channels)} levels")
         if self.steps == 0 and self.pretrained is None:
@@ -201,6 +207,7 @@ class Generate(Settings):
     method: Method
     parents: Annotated[int, Field(ge=2, le=8)]  # of an interpolation
     alpha: Annotated[list[Unit], Field(min_length=1, max_length=2)]  # [0.5]: fixed; [0.2, 0.8]: drawn per clip
+    renormalize: bool  # mixed noises of a deviation above 1, that of noise, are brought down to it
     strength: Annotated[list[Unit], Field(min_length=1, max_length=2)]  # of a variation, as alpha
     keep_seconds: list[Span]  # of an inpainting: the spans kept of the first parent; [[0.0, 1.0]]: outpaint after 1 s
     resamplings: Annotated[int, Field(ge=1, le=100)]  # of an inpainting: passes of every noise level
@@ -236,8 +243,10 @@ class Generate(Settings):
 class Invert(Settings):
     """Mel spectrogram to audio."""
 
-    iterations: Positive  # of Griffin-Lim
-    momentum: Annotated[float, Field(ge=0.0, lt=1.0)]  # 0.99: fast Griffin-Lim
+    # griffin_lim holds to magnitudes guessed from the mel, mel_griffin_lim to the mel alone.
+    method: Literal["griffin_lim", "mel_griffin_lim"]
+    iterations: Positive
+    momentum: Annotated[float, Field(ge=0.0, lt=1.0)]  # griffin_lim: 0.99 is fast Griffin-Lim
 
 
 class Waveform(Settings):

@@ -8,7 +8,7 @@ import math
 import pickle
 import re
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -16,7 +16,14 @@ from typing import Any
 
 import httpx2
 import torch
-from diffusers import AutoencoderKL, DDPMScheduler, UNet2DConditionModel, UNet2DModel, VQModel
+from diffusers import (
+    AutoencoderKL,
+    DDPMScheduler,
+    FlowMatchEulerDiscreteScheduler,
+    UNet2DConditionModel,
+    UNet2DModel,
+    VQModel,
+)
 from diffusers.utils import logging as diffusers_logging
 from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError, RepositoryNotFoundError
@@ -24,6 +31,7 @@ from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError, R
 from soundaug.codec import AUTOENCODER_FOLDER, ClipScaling, Codec, LatentCodec
 from soundaug.errors import StudyError
 from soundaug.params import Features
+from soundaug.schedule import Schedule
 
 UNETS = (UNet2DModel, UNet2DConditionModel)
 AUTOENCODERS = (AutoencoderKL, VQModel)
@@ -51,13 +59,13 @@ class MelConfig:
 class Pretrained:
     """A checkpoint: the network, its noise schedule, the spectrograms it was trained on, its latents' autoencoder.
 
-    ``scheduler`` has the checkpoint's betas and prediction type, and what else a DDIM scheduler made from its config
-    needs; ``clip_sample`` is False, since it would make DDIM inversion lossy.
+    ``schedule`` has the checkpoint's betas and prediction type; ``clip_sample`` is False, since it would make DDIM
+    inversion lossy.
     """
 
     name: str
     unet: UNet2DModel | UNet2DConditionModel
-    scheduler: DDPMScheduler
+    schedule: Schedule
     mel: MelConfig
     autoencoder: AutoencoderKL | VQModel | None
 
@@ -103,7 +111,7 @@ def load_pretrained(name: str) -> Pretrained:
     pretrained = Pretrained(
         name,
         load_network(folder / "unet", UNETS),
-        load_scheduler(folder / "scheduler" / "scheduler_config.json"),
+        load_schedule(folder / "scheduler" / "scheduler_config.json"),
         mel,
         load_network(folder / AUTOENCODER_FOLDER, AUTOENCODERS) if has_autoencoder else None,
     )
@@ -213,10 +221,12 @@ def _mel_config(path: Path) -> MelConfig:
     return MelConfig(**{name: kind(values[name]) for name, kind in kinds.items()})
 
 
-def load_scheduler(path: Path) -> DDPMScheduler:
+def load_schedule(path: Path) -> Schedule:
     """The noise schedule in a scheduler_config.json, nothing clipped; StudyError when it is not one."""
     values = _read_json(path)
     found = values.get("_class_name")
+    if found == "FlowMatchEulerDiscreteScheduler":
+        return _flow(path, values)
     if found not in ("DDPMScheduler", "DDIMScheduler"):
         raise StudyError(f"{path}: found the class {found!r}, wanted DDPMScheduler or DDIMScheduler")
     prediction = values.get("prediction_type", "epsilon")
@@ -224,9 +234,18 @@ def load_scheduler(path: Path) -> DDPMScheduler:
         raise StudyError(f"{path}: prediction_type: found {prediction!r}, wanted one of {', '.join(PREDICTIONS)}")
     try:
         with _silent():
-            return DDPMScheduler.from_config(values, clip_sample=False)
+            return Schedule(DDPMScheduler.from_config(values, clip_sample=False))
     except (NotImplementedError, RuntimeError, TypeError, ValueError) as error:
         raise StudyError(f"{path}: found no noise schedule ({error}), wanted {found}'s settings") from None
+
+
+def _flow(path: Path, values: Mapping[str, Any]) -> Schedule:
+    count, shift = values.get("num_train_timesteps", 1000), values.get("shift", 1.0)
+    if not isinstance(count, int) or isinstance(count, bool) or count < 1:
+        raise StudyError(f"{path}: num_train_timesteps: found {count!r}, wanted a whole number above 0")
+    if shift != 1.0 or values.get("use_dynamic_shifting"):
+        raise StudyError(f"{path}: found shifted noise levels (shift {shift!r}), wanted evenly spaced ones (1.0)")
+    return Schedule(FlowMatchEulerDiscreteScheduler(num_train_timesteps=count))
 
 
 def _check_images(pretrained: Pretrained, path: Path) -> None:

@@ -63,6 +63,15 @@ def sum_over(tensor: torch.Tensor) -> torch.Tensor:
     return tensor
 
 
+def least(number: int) -> int:
+    """The smallest of the processes' numbers."""
+    if not _several():
+        return number
+    value = torch.tensor(number, device="cuda" if dist.get_backend() == "nccl" else "cpu")
+    dist.all_reduce(value, dist.ReduceOp.MIN)
+    return int(value)
+
+
 def _several() -> bool:
     return dist.is_available() and dist.is_initialized()
 

@@ -1,16 +1,10 @@
 """How good generated clips are: distances between sets of embeddings, and whether a classifier hears their class."""
 
 from collections.abc import Callable, Iterator
-from copy import deepcopy
 
 import numpy as np
-import torch
-
-from soundaug.classifier import SoundClassifier
-from soundaug.device import choose_device
 
 BLOCK = 1024  # rows and columns of a matrix over pairs of clips that are held at once (8 MB)
-EMBED_BATCH = 256
 BANDWIDTH_ROWS = 4096  # clips whose pairs give KAD's bandwidth (8.4 million pairs, 67 MB)
 KAD_SCALE = 100
 KAD_EPS = 1e-8  # of the authors' toolkit: keeps the kernel finite where the median distance is 0
@@ -95,22 +89,6 @@ def label_agreement(probabilities: np.ndarray, class_ids: np.ndarray) -> tuple[f
     agrees = probabilities.argmax(axis=1) == class_ids
     by_class = {int(class_id): float(agrees[class_ids == class_id].mean()) for class_id in np.unique(class_ids)}
     return float(agrees.mean()), by_class
-
-
-@torch.inference_mode()
-def embed(model: SoundClassifier, mel: np.ndarray) -> np.ndarray:
-    """Embeddings float32 [N, D] of mels [N, n_mels, T] as the classifier takes them; D: channels of its last block.
-
-    These are the features after global average pooling, what goes into the linear layers. ``model`` stays as it is.
-    """
-    device = choose_device()
-    network = deepcopy(model).to(device).eval()
-    # [B, n_mels, T] -> [B, C, H, W] -> [B, C]
-    parts = [
-        network.blocks(network.normalize(batch.to(device))).mean(dim=(2, 3)).cpu()
-        for batch in torch.from_numpy(mel).split(EMBED_BATCH)
-    ]
-    return torch.cat(parts).numpy()
 
 
 def assess(

@@ -1,16 +1,19 @@
 """Batches through the generator: to noise, from noise, part of the way, and around a mask."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from itertools import pairwise
+from typing import NoReturn
 
 import torch
-from diffusers import DDPMScheduler, UNet2DModel
 from tqdm import tqdm
 
 from soundaug import processes
 from soundaug.device import autocast, choose_device, generator_of
+from soundaug.diffusion import Told, Unet, ask, place
 from soundaug.errors import StudyError
 from soundaug.params import Generate
+from soundaug.schedule import Schedule, network_input
 from soundaug.solvers import (
     SOLVERS,
     Denoise,
@@ -28,12 +31,14 @@ from soundaug.windows import Windowed
 class Sampler:
     """Runs one generator in batches of one fixed shape, so that a clip's seed and inputs alone decide its result."""
 
-    def __init__(self, unet: UNet2DModel | Windowed, schedule: DDPMScheduler, settings: Generate) -> None:
+    def __init__(self, unet: Unet | Windowed, schedule: Schedule, settings: Generate) -> None:
         self.device = choose_device()
-        self.unet = unet.to(self.device).to(memory_format=torch.channels_last).eval()
+        place(unet, self.device)
+        self.unet = unet.eval()
         self.settings = settings
-        self.ladder = Ladder.of(schedule.alphas_cumprod, settings.steps)
-        self._prediction_type: str = schedule.config.prediction_type
+        self._bar: tqdm[NoReturn] | None = None
+        self.schedule = schedule
+        self.ladder = Ladder.of(schedule.alpha_bar, settings.steps)
         embeddings: int | None = unet.config.num_class_embeds
         self._null_class = None if embeddings is None else embeddings - 1
         if self._null_class is None and settings.guidance != 1.0:
@@ -41,8 +46,16 @@ class Sampler:
                 f"generate.guidance: found {settings.guidance}, wanted 1.0: this generator knows no classes to guide to"
             )
 
-    def invert(self, images: torch.Tensor, labels: torch.Tensor, label: str) -> torch.Tensor:
-        """The noises [N, C, H, W] of ``images`` [N, C, H, W] of classes ``labels`` [N], without guidance."""
+    @contextmanager
+    def progress(self, label: str, total: int, done: int = 0) -> Iterator[None]:
+        """A bar of ``total`` clips, ``done`` of them before, that every batch within moves on."""
+        disable = None if processes.is_main() else True
+        with tqdm(total=total, initial=done, desc=label, disable=disable, unit="clip") as self._bar:
+            yield
+        self._bar = None
+
+    def invert(self, images: torch.Tensor, told: Told) -> torch.Tensor:
+        """The noises [N, C, H, W] of ``images`` [N, C, H, W], without guidance; ``told`` is what they are of."""
 
         def run(part: torch.Tensor, denoise: Denoise) -> torch.Tensor:
             batch = self._on_device(images[part])
@@ -50,14 +63,13 @@ class Sampler:
                 return invert_ddim(batch, self.ladder, denoise)
             return invert_fixed_point(batch, self.ladder, denoise, self.settings.inversion_iterations)
 
-        return self._in_batches(images, labels, 1.0, label, run)
+        return self._in_batches(images, told, 1.0, run)
 
     def decode(
         self,
         noise: torch.Tensor,
-        labels: torch.Tensor,
+        told: Told,
         seeds: Sequence[int],
-        label: str,
         guidance: float | None = None,
     ) -> torch.Tensor:
         """Images [N, C, H, W] of ``noise`` [N, C, H, W]; ``guidance`` is the settings' unless given.
@@ -69,11 +81,9 @@ class Sampler:
             batch = self._on_device(noise[part])
             return self._descend(batch, 0, denoise, self._noise_of(part, seeds, batch))
 
-        return self._in_batches(noise, labels, self._guidance(guidance), label, run)
+        return self._in_batches(noise, told, self._guidance(guidance), run)
 
-    def vary(
-        self, images: torch.Tensor, labels: torch.Tensor, strengths: Sequence[float], seeds: Sequence[int], label: str
-    ) -> torch.Tensor:
+    def vary(self, images: torch.Tensor, told: Told, strengths: Sequence[float], seeds: Sequence[int]) -> torch.Tensor:
         """``images`` noised up to ``strengths`` [N] (0 to 1) of the way and denoised again: SDEdit (Meng et al. 2022).
 
         Strength 0 gives the image back; strength 1 leaves the little of it that the noisiest level leaves.
@@ -83,23 +93,19 @@ class Sampler:
         for start in sorted(set(starts.tolist()) - {len(self.ladder)}):
             chosen = torch.nonzero(starts == start).flatten()
             chosen_seeds = [seeds[index] for index in chosen.tolist()]
-            result[chosen] = self._vary_from(start, images[chosen], labels[chosen], chosen_seeds, label)
+            result[chosen] = self._vary_from(start, images[chosen], told.rows(chosen), chosen_seeds)
         return result
 
-    def _vary_from(
-        self, start: int, images: torch.Tensor, labels: torch.Tensor, seeds: Sequence[int], label: str
-    ) -> torch.Tensor:
+    def _vary_from(self, start: int, images: torch.Tensor, told: Told, seeds: Sequence[int]) -> torch.Tensor:
         def run(part: torch.Tensor, denoise: Denoise) -> torch.Tensor:
             batch = self._on_device(images[part])
             noise = self._noise_of(part, seeds, batch)
             noisy = at_level(Denoised(batch, noise()), self.ladder.alpha_bar[start])
             return self._descend(noisy, start, denoise, noise)
 
-        return self._in_batches(images, labels, self._guidance(None), label, run)
+        return self._in_batches(images, told, self._guidance(None), run)
 
-    def inpaint(
-        self, images: torch.Tensor, keep: torch.Tensor, labels: torch.Tensor, seeds: Sequence[int], label: str
-    ) -> torch.Tensor:
+    def inpaint(self, images: torch.Tensor, keep: torch.Tensor, told: Told, seeds: Sequence[int]) -> torch.Tensor:
         """``images`` made anew wherever ``keep`` [C, H, W] is False: RePaint (Lugmayr et al. 2022, algorithm 1).
 
         Before the first step and after each one the kept part is noised to exactly the level reached; every level is
@@ -119,7 +125,7 @@ class Sampler:
                     x = torch.where(mask, at_level(Denoised(known, noise()), then), solver.step(x, index, noise))
             return x
 
-        return self._in_batches(images, labels, self._guidance(None), label, run)
+        return self._in_batches(images, told, self._guidance(None), run)
 
     def _descend(self, x: torch.Tensor, start: int, denoise: Denoise, noise: Noise) -> torch.Tensor:
         solver = SOLVERS[self.settings.sampler](self.ladder, denoise)
@@ -134,9 +140,8 @@ class Sampler:
     def _in_batches(
         self,
         like: torch.Tensor,
-        labels: torch.Tensor,
+        told: Told,
         guidance: float,
-        label: str,
         run: Callable[[torch.Tensor, Denoise], torch.Tensor],
     ) -> torch.Tensor:
         """``run(indices, denoise)`` for batches of exactly ``batch_size`` indices; results in the order of ``like``.
@@ -146,35 +151,30 @@ class Sampler:
         """
         result = torch.zeros_like(like)
         size = self.settings.batch_size
-        mine = range(processes.rank() * size, len(like), processes.count() * size)
-        total = sum(min(size, len(like) - start) for start in mine)
-        with tqdm(total=total, desc=label, disable=None if processes.is_main() else True, unit="clip") as bar:
-            for start in mine:
-                part = torch.arange(start, start + size).clamp(max=len(like) - 1)
-                fresh = min(size, len(like) - start)
-                result[start : start + fresh] = run(part, self._denoiser(labels[part], guidance))[:fresh].cpu()
-                bar.update(fresh)
+        for start in range(processes.rank() * size, len(like), processes.count() * size):
+            part = torch.arange(start, start + size).clamp(max=len(like) - 1)
+            fresh = min(size, len(like) - start)
+            result[start : start + fresh] = run(part, self._denoiser(told.rows(part), guidance))[:fresh].cpu()
+            if self._bar is not None:
+                self._bar.update(min(len(like) - start, fresh * processes.count()))
         return processes.sum_over(result)  # what other processes made is 0 here
 
-    def _denoiser(self, labels: torch.Tensor, guidance: float) -> Denoise:
-        """The network with classifier-free guidance (Ho & Salimans 2022) for clips of classes ``labels`` [B]."""
-        classes = labels.to(self.device)
+    def _denoiser(self, told: Told, guidance: float) -> Denoise:
+        """The network with classifier-free guidance (Ho & Salimans 2022) for clips of which it is ``told`` so much."""
+        told = told.to(self.device) if self._null_class is not None else Told()
 
-        def predict(x: torch.Tensor, timestep: int, given: torch.Tensor | None) -> torch.Tensor:
+        def predict(given: torch.Tensor, timestep: int, told: Told) -> torch.Tensor:
             with autocast(self.device, self.settings.precision):
-                output: torch.Tensor = self.unet(x, timestep, class_labels=given).sample
-            return output.float()
+                return ask(self.unet, given, timestep, told).float()
 
         def denoise(x: torch.Tensor, index: int, alpha_bar: float) -> Denoised:
-            timestep = self.ladder.timesteps[index]
-            if self._null_class is None:
-                output = predict(x, timestep, None)
-            else:
-                output = predict(x, timestep, classes)
-                if guidance != 1.0:
-                    null = predict(x, timestep, torch.full_like(classes, self._null_class))
-                    output = null + guidance * (output - null)
-            return read_output(output, x, alpha_bar, self._prediction_type)
+            timestep = self.schedule.told(self.ladder.levels[index])
+            given = network_input(x, alpha_bar, self.schedule.prediction)
+            output = predict(given, timestep, told)
+            if guidance != 1.0 and self._null_class is not None:
+                null = predict(given, timestep, told.nothing(self._null_class))
+                output = null + guidance * (output - null)
+            return read_output(output, x, alpha_bar, self.schedule.prediction)
 
         return denoise
 

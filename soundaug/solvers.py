@@ -24,25 +24,26 @@ class Denoised(NamedTuple):
 
 @dataclass(frozen=True)
 class Ladder:
-    """The levels a run visits, noisiest first: ``timesteps`` [S] and their ``alpha_bar`` [S + 1], the last 1: clean."""
+    """The levels a run visits, noisiest first: ``levels`` [S] of the schedule and their ``alpha_bar`` [S + 1],
+    the last 1: clean."""
 
-    timesteps: tuple[int, ...]
+    levels: tuple[int, ...]
     alpha_bar: tuple[float, ...]
 
     @classmethod
-    def of(cls, alphas_cumprod: torch.Tensor, steps: int) -> "Ladder":
+    def of(cls, alpha_bar: torch.Tensor, steps: int) -> "Ladder":
         """``steps`` evenly spaced levels of a schedule [T], as diffusers' "leading" spacing and its "alpha to one".
 
         Raises StudyError unless 1 <= steps <= T.
         """
-        if not 1 <= steps <= len(alphas_cumprod):
-            raise StudyError(f"steps: found {steps}, wanted 1 to {len(alphas_cumprod)}, the generator's noise levels")
-        spacing = len(alphas_cumprod) // steps
-        timesteps = tuple(spacing * index for index in reversed(range(steps)))
-        return cls(timesteps, (*(float(alphas_cumprod[timestep]) for timestep in timesteps), 1.0))
+        if not 1 <= steps <= len(alpha_bar):
+            raise StudyError(f"steps: found {steps}, wanted 1 to {len(alpha_bar)}, the generator's noise levels")
+        spacing = len(alpha_bar) // steps
+        levels = tuple(spacing * index for index in reversed(range(steps)))
+        return cls(levels, (*(float(alpha_bar[level]) for level in levels), 1.0))
 
     def __len__(self) -> int:
-        return len(self.timesteps)
+        return len(self.levels)
 
     def start(self, strength: float) -> int:
         """The index of the level from which the ``strength`` (0 to 1) last part of the way is left: len(self) at 0.
@@ -54,13 +55,16 @@ class Ladder:
         return len(self) - round(strength * len(self))
 
 
-# A state, the index whose timestep the network is told, and the signal share (alpha_bar) of the state's own level.
+# A state, the index whose level the network is told, and the signal share (alpha_bar) of the state's own level.
 Denoise = Callable[[torch.Tensor, int, float], Denoised]
 Noise = Callable[[], torch.Tensor]  # standard normal, of the state's shape, new at each call
 
 
 def read_output(output: torch.Tensor, x: torch.Tensor, alpha_bar: float, prediction_type: str) -> Denoised:
-    """The network's ``output`` at state ``x`` as image and noise; ``prediction_type`` is one of diffusers' names."""
+    """The network's ``output`` at state ``x`` as image and noise; ``prediction_type`` is one of diffusers' names.
+
+    ``flow``: the output is the noise minus the image.
+    """
     signal, noise = math.sqrt(alpha_bar), math.sqrt(1 - alpha_bar)
     if prediction_type == "epsilon":
         return Denoised((x - noise * output) / signal, output)
@@ -68,7 +72,9 @@ def read_output(output: torch.Tensor, x: torch.Tensor, alpha_bar: float, predict
         return Denoised(signal * x - noise * output, signal * output + noise * x)
     if prediction_type == "sample":
         return Denoised(output, (x - signal * output) / noise)
-    raise ValueError(f"prediction_type {prediction_type!r}, wanted epsilon, v_prediction or sample")
+    if prediction_type == "flow":
+        return Denoised((x - noise * output) / (signal + noise), (x + signal * output) / (signal + noise))
+    raise ValueError(f"prediction_type {prediction_type!r}, wanted epsilon, v_prediction, sample or flow")
 
 
 def at_level(denoised: Denoised, alpha_bar: float) -> torch.Tensor:
@@ -149,7 +155,7 @@ SOLVERS: dict[str, type[Solver]] = {"ddim": DDIM, "ddpm": DDPM, "dpm_solver": DP
 def invert_ddim(x: torch.Tensor, ladder: Ladder, denoise: Denoise) -> torch.Tensor:
     """The noise of clean images ``x``: DDIM upwards (Song et al. 2021, section 4.3), as audio-diffusion's ``encode``.
 
-    Each step asks the network about the lower level's state with the upper level's timestep. That is exact only for
+    Each step asks the network about the lower level's state as if it were the upper level's. That is exact only for
     infinitely many steps: the error adds up, and the noise drifts from the one that decodes to ``x``.
     """
     for index in reversed(range(len(ladder))):

@@ -5,23 +5,24 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-from diffusers import DDPMScheduler, UNet2DModel
+from diffusers import UNet2DConditionModel
 
 from soundaug import processes
 from soundaug.autoencoder import AutoencoderTraining
 from soundaug.codec import Codec, LatentCodec, MelScaling
-from soundaug.diffusion import build_scheduler, build_unet
+from soundaug.diffusion import Unet, build_unet
 from soundaug.errors import StudyError
 from soundaug.params import Features, Generator
 from soundaug.pretrained import load_pretrained
+from soundaug.schedule import Schedule
 
 
 @dataclass(frozen=True)
 class StartingPoint:
     """An untrained or pretrained network, its noise schedule and codec; ``figures`` of what it took to get there."""
 
-    unet: UNet2DModel
-    scheduler: DDPMScheduler
+    unet: Unet
+    schedule: Schedule
     codec: Codec
     figures: dict[str, float]
     finish: Callable[[], None] = lambda: None  # forgets work in progress: the generator is written
@@ -35,24 +36,21 @@ def starting_point(
     n_classes: int,
     seed: int,
     label: str,
+    sound_size: int | None = None,
 ) -> StartingPoint:
     """By ``generator.pretrained`` and ``generator.space``; an autoencoder learns ``log_mels`` [N, n_mels, T] in dB.
 
-    ``validation`` are log mels [M, n_mels, T] that nothing learns from. Raises StudyError for a checkpoint that cannot
-    be read or does not fit the features.
+    ``validation`` are log mels [M, n_mels, T] that nothing learns from, ``sound_size`` is the length of the sounds'
+    embeddings. Raises StudyError for a checkpoint that cannot be read or does not fit the features.
     """
-    conditional = settings.condition == "class"
     if settings.pretrained is not None:
         pretrained = load_pretrained(settings.pretrained)
         pretrained.check_fits(features)
-        if not isinstance(pretrained.unet, UNet2DModel):
-            raise StudyError(
-                f"generator.pretrained: found a {type(pretrained.unet).__name__} in {settings.pretrained}, wanted a "
-                "UNet2DModel: one conditioned on sound is not supported"
-            )
-        unet = with_classes(pretrained.unet, n_classes) if conditional else without_classes(pretrained.unet)
-        return StartingPoint(unet, pretrained.scheduler, pretrained.codec(features.n_frames, features.floor_db), {})
-    codec: Codec = MelScaling.of(features, settings)
+        _check_condition(settings, pretrained.unet, sound_size)
+        no_class = settings.condition == "none"
+        unet = without_classes(pretrained.unet) if no_class else with_classes(pretrained.unet, n_classes)
+        return StartingPoint(unet, pretrained.schedule, pretrained.codec(features.n_frames, features.floor_db), {})
+    codec: Codec = MelScaling.of(features, settings, log_mels)
     figures: dict[str, float] = {}
     finish: Callable[[], None] = lambda: None  # noqa: E731 - a default
     if settings.space == "latent":
@@ -66,8 +64,24 @@ def starting_point(
         finish = training.finish
     channels, height, width = codec.image_shape
     shape = (channels, height, min(width, window_columns(settings, features)))
-    unet = build_unet(settings, shape, n_classes, seed, conditional)
-    return StartingPoint(unet, build_scheduler(settings), codec, figures, finish)
+    unet = build_unet(settings, shape, n_classes, seed, sound_size)
+    return StartingPoint(unet, Schedule.of(settings), codec, figures, finish)
+
+
+def _check_condition(settings: Generator, unet: Unet, sound_size: int | None) -> None:
+    """Raise StudyError when the checkpoint's network is told sounds and is not to be, or the other way round."""
+    hears = isinstance(unet, UNet2DConditionModel)
+    if hears != (settings.condition == "sound"):
+        wanted = "sound" if hears else "class or none"
+        raise StudyError(
+            f"generator.condition: found {settings.condition} with the {type(unet).__name__} of {settings.pretrained}, "
+            f"wanted {wanted}"
+        )
+    if hears and unet.config.cross_attention_dim != sound_size:
+        raise StudyError(
+            f"generator.pretrained: found a network told sounds of {unet.config.cross_attention_dim} numbers, wanted "
+            f"{sound_size}, as the classifier (its last channels) hears them"
+        )
 
 
 def window_columns(settings: Generator, features: Features) -> int:
@@ -79,7 +93,7 @@ def window_columns(settings: Generator, features: Features) -> int:
     return -(-frames // settings.multiple) * halved
 
 
-def with_classes(unet: UNet2DModel, n_classes: int) -> UNet2DModel:
+def with_classes(unet: Unet, n_classes: int) -> Unet:
     """The same network with ``n_classes`` classes and a null class, whose embeddings are 0: at first they say nothing.
 
     A network that has as many is returned as it is; StudyError when it has another number.
@@ -97,13 +111,13 @@ def with_classes(unet: UNet2DModel, n_classes: int) -> UNet2DModel:
             f"generator.pretrained: found a network of {found - 1} classes, wanted the data's {n_classes}, or none"
         )
     # As an argument: within the config, diffusers would drop it where the checkpoint's own config does not name it.
-    conditional: UNet2DModel = UNet2DModel.from_config(unet.config, num_class_embeds=n_classes + 1)
+    conditional: Unet = type(unet).from_config(unet.config, num_class_embeds=n_classes + 1)
     state = unet.state_dict() | {"class_embedding.weight": torch.zeros_like(conditional.class_embedding.weight)}
     conditional.load_state_dict(state)
     return conditional
 
 
-def without_classes(unet: UNet2DModel) -> UNet2DModel:
+def without_classes(unet: Unet) -> Unet:
     """The same network, when it has no classes; StudyError when it needs to be told one."""
     if unet.class_embedding is not None:
         raise StudyError("generator.condition: found none with a pretrained network that takes classes, wanted class")

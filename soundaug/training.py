@@ -1,7 +1,7 @@
 """Training of the classifier: one function for every arm, which differ in the training set and in nothing else."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import cast
 
@@ -149,10 +149,17 @@ def index_batches(n_clips: int, settings: Training, steps: int, random: torch.Ge
 
 
 @torch.inference_mode()
-def predict(model: SoundClassifier, mel: np.ndarray, device: torch.device) -> np.ndarray:
-    """Class probabilities float64 [N, n_classes] of mels [N, n_mels, T], in float32 arithmetic."""
+def predict(
+    model: SoundClassifier,
+    mel: np.ndarray,
+    device: torch.device,
+    prepare: Callable[[torch.Tensor], torch.Tensor] = lambda batch: batch,
+) -> np.ndarray:
+    """Class probabilities float64 [N, n_classes] of mels [N, n_mels, T], each batch ``prepare``d; in float32."""
     model.eval()
-    logits = [model(batch.to(device)).cpu() for batch in torch.from_numpy(mel).split(TEST_BATCH)]
+    starts = range(0, len(mel), TEST_BATCH)
+    batches = (torch.from_numpy(np.array(mel[start : start + TEST_BATCH])) for start in starts)
+    logits = [model(prepare(batch).to(device)).cpu() for batch in batches]
     return torch.softmax(torch.cat(logits).double(), dim=1).numpy()
 
 

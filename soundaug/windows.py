@@ -5,9 +5,9 @@ from types import SimpleNamespace
 from typing import Any
 
 import torch
-from diffusers import UNet2DModel
 from torch import nn
 
+from soundaug.diffusion import Unet
 from soundaug.params import Generate
 
 
@@ -19,7 +19,7 @@ class Windowed(nn.Module):
     the start.
     """
 
-    def __init__(self, unet: UNet2DModel, overlap: float, loop: bool = False) -> None:
+    def __init__(self, unet: Unet, overlap: float, loop: bool = False) -> None:
         super().__init__()
         self.unet = unet
         self.window = window_of(unet)
@@ -31,7 +31,7 @@ class Windowed(nn.Module):
         """The network's."""
         return self.unet.config
 
-    def forward(self, x: torch.Tensor, timestep: Any, class_labels: torch.Tensor | None = None) -> SimpleNamespace:
+    def forward(self, x: torch.Tensor, timestep: Any, **told: torch.Tensor | None) -> SimpleNamespace:
         """As diffusers' networks: ``.sample`` of ``x``, both [B, C, H, W]; ValueError below the window's width."""
         starts = window_starts(x.shape[-1], self.window, self.overlap, self.loop)
         weight = _cross_fade(self.window, self.overlap, x)
@@ -39,20 +39,20 @@ class Windowed(nn.Module):
         for start in starts:
             columns = (torch.arange(self.window, device=x.device) + start) % x.shape[-1]
             part = x.index_select(-1, columns).contiguous(memory_format=torch.channels_last)
-            output = self.unet(part, timestep, class_labels=class_labels).sample
+            output = self.unet(part, timestep, **told).sample
             total.index_add_(-1, columns, output.to(x.dtype) * weight)
             weights.index_add_(0, columns, weight)
         return SimpleNamespace(sample=total / weights)
 
 
-def windowed(unet: UNet2DModel, width: int, settings: Generate) -> UNet2DModel | Windowed:
+def windowed(unet: Unet, width: int, settings: Generate) -> Unet | Windowed:
     """The network for images of ``width`` columns: itself where that is its own width and no loop is asked for."""
     if window_of(unet) == width and not settings.loop:
         return unet
     return Windowed(unet, settings.overlap, settings.loop)
 
 
-def window_of(unet: UNet2DModel) -> int:
+def window_of(unet: Unet) -> int:
     """The width of the images the network was made for."""
     size = unet.config.sample_size
     return int(size if isinstance(size, int) else size[1])

@@ -6,7 +6,9 @@ from statistics import fmean
 
 import torch
 
-from soundaug.diffusion import load_generator
+from soundaug import generation, sampling, solvers
+from soundaug.diffusion import Told, load_generator
+from soundaug.encoder import load_encoder
 from soundaug.errors import run_stage
 from soundaug.features import MelFrontEnd
 from soundaug.generation import Parents, generate
@@ -16,11 +18,15 @@ from soundaug.packed import ClipSet, class_list, fold_file, folds_of, split
 from soundaug.params import load_params
 from soundaug.processes import is_main, relaunch
 from soundaug.sampling import Sampler
+from soundaug.scratch import Scratch
 from soundaug.selection import best_candidates, load_selector
 from soundaug.training import predict
 from soundaug.windows import windowed
 
 FEATURES = Path("data/features")
+CODE = [
+    Path(str(module.__file__)) for module in (generation, sampling, solvers)
+]  # what an interrupted run's parts depend on
 
 
 def main() -> None:
@@ -39,21 +45,22 @@ def main() -> None:
     )
     folder = Path(f"data/generated/fold{fold}")
     front_end = MelFrontEnd(params.features)
-    unet, codec, scheduler = load_generator(Path(f"data/models/generator/fold{fold}"))
-    parents = Parents(
-        codec,
-        front_end.log_mel(torch.from_numpy(train.mel)),
-        torch.from_numpy(train.class_id),
-        train.name.tolist(),
-    )
-    sampler = Sampler(windowed(unet, codec.image_shape[2], settings), scheduler, settings)
-    generated, quality = generate(sampler, parents, pairs, params.features.frames_per_second)
+    model = Path(f"data/models/generator/fold{fold}")
+    unet, codec, schedule = load_generator(model)
+    encoder = load_encoder(model / "encoder", params.features) if (model / "encoder").exists() else None
+    told = Told(torch.from_numpy(train.class_id), None if encoder is None else encoder(train.mel))
+    parents = Parents(codec, front_end.log_mel(torch.from_numpy(train.mel)), told, train.name.tolist())
+    sampler = Sampler(windowed(unet, codec.image_shape[2], settings), schedule, settings)
+    files = [*sorted(path for path in model.rglob("*") if path.is_file()), *CODE]
+    scratch = Scratch("generate", settings, pairs, train.mel, torch.__version__, sampler.device.type, *files)
+    made, quality = generate(sampler, parents, pairs, params.features.frames_per_second, scratch.folder)
     if not is_main():
         return
+    generated = made.array()
     if pairs and settings.candidates > 1:
         selector = load_selector(Path(f"data/models/selector/fold{fold}"), params.features, len(classes))
         selector.to(sampler.device)
-        believed = predict(selector, front_end.stored(generated).numpy(), sampler.device)
+        believed = predict(selector, generated, sampler.device, front_end.stored)
         kept, selection = best_candidates(pairs, believed, settings.per_class, classes)
         pairs, generated = [pairs[index] for index in kept], generated[kept]
         quality |= {
@@ -62,13 +69,14 @@ def main() -> None:
             "selection": selection,
         }
     ClipSet.pack(
-        generated.numpy(),
+        generated,
         [pair.class_id for pair in pairs],
         [pair.fs_id_a for pair in pairs],
         [pair.name for pair in pairs],
     ).save(folder / "mels.npz")
     write_pairs(folder / "pairs.csv", pairs)
     write_json(folder / "summary.json", quality)
+    scratch.remove()
     print(f"fold {fold}: {len(pairs)} clips")
 
 

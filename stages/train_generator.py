@@ -6,7 +6,8 @@ from pathlib import Path
 import torch
 
 from soundaug.card import write_card
-from soundaug.diffusion import save_generator
+from soundaug.diffusion import Told, save_generator
+from soundaug.encoder import load_encoder
 from soundaug.errors import run_stage
 from soundaug.features import MelFrontEnd
 from soundaug.generator_training import Clips, GeneratorTraining, validation_recordings
@@ -29,19 +30,26 @@ def main() -> None:
     settings, seed, classes = params.generator, params.seed + fold, class_list(FEATURES)
     clips, _ = split(FEATURES, fold)
     log_mels = MelFrontEnd(params.features).log_mel(torch.from_numpy(clips.mel))
+    encoder = None
+    if settings.condition == "sound":
+        encoder = load_encoder(Path(f"data/models/encoder/fold{fold}"), params.features)
+    told = Told(torch.from_numpy(clips.class_id), None if encoder is None else encoder(clips.mel))
     watched = validation_recordings(clips.class_id, clips.fs_id, settings.validation_share, seed)
-    train, validation = (
-        Clips(log_mels[chosen], torch.from_numpy(clips.class_id[chosen])) for chosen in (~watched, watched)
-    )
+    train, validation = (Clips(log_mels[chosen], told.rows(chosen)) for chosen in (~watched, watched))
     label = f"generator, fold {fold} held out"
-    start = starting_point(settings, params.features, train.log_mels, validation.log_mels, len(classes), seed, label)
+    sound_size = None if encoder is None else encoder.size
+    start = starting_point(
+        settings, params.features, train.log_mels, validation.log_mels, len(classes), seed, label, sound_size
+    )
     training = GeneratorTraining(settings, start, train, validation, len(classes), seed)
     training.run(label)
     if not is_main():
         return
     folds = [k for k in folds_of(FEATURES) if k != fold]
     with whole(Path(f"data/models/generator/fold{fold}")) as partial:
-        save_generator(partial, training.unet, training.scheduler, training.codec)
+        save_generator(partial, training.unet, training.schedule, training.codec)
+        if encoder is not None:
+            encoder.save(partial / "encoder")
         training.write_history(partial / "history.csv")
         write_csv(partial / "train_clips.csv", ["name", "fs_id", "fold"], train_clips(folds))
         summary = training.summary()

@@ -27,7 +27,9 @@ from soundaug.errors import StudyError
 os.environ.setdefault("SOUNDAUG_DEVICE", "cpu")
 torch.set_num_threads(1)
 
-MEL = MelScaling(n_mels=16, n_frames=21, floor_db=-80.0, ceiling_db=20.0, patch=1, multiple=4)
+MEL = MelScaling(
+    n_mels=16, n_frames=21, floor_db=-80.0, ceiling_db=20.0, mean_db=-30.0, deviation_db=50.0, patch=1, multiple=4
+)
 
 
 @dataclass(frozen=True)

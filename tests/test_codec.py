@@ -23,7 +23,9 @@ from soundaug.codec import (
 )
 from soundaug.errors import StudyError
 
-MEL = MelScaling(n_mels=16, n_frames=21, floor_db=-80.0, ceiling_db=20.0, patch=2, multiple=4)
+MEL = MelScaling(
+    n_mels=16, n_frames=21, floor_db=-80.0, ceiling_db=20.0, mean_db=-30.0, deviation_db=50.0, patch=2, multiple=4
+)
 CLIP = ClipScaling(n_mels=16, n_frames=21, width=24, top_db=80.0, floor_db=-100.0)
 
 
@@ -62,7 +64,7 @@ def test_the_scaling_of_a_front_end_and_a_network() -> None:
 
 def test_the_images_shape() -> None:
     assert MEL.image_shape == (4, 8, 12)  # 21 frames padded to 24; patches of 2 x 2 are channels
-    published = MelScaling(64, 44, -60.0, 20.0, patch=4, multiple=16)
+    published = MelScaling(64, 44, -60.0, 20.0, -20.0, 40.0, patch=4, multiple=16)
     assert published.image_shape == (16, 16, 12)
 
 
@@ -225,7 +227,12 @@ def test_latents_of_a_vector_quantised_autoencoder() -> None:
     ("scaling", "channels", "factor", "message"),
     [
         (CLIP, 4, 1.0, "autoencoder: found 4 channels in and 4 out, wanted 1 (images of 1 x 16 x 24)"),
-        (MelScaling(15, 21, -80.0, 20.0, 1, 5), 1, 1.0, "autoencoder: found images of 15 x 25, wanted multiples of 2"),
+        (
+            MelScaling(15, 21, -80.0, 20.0, -30.0, 50.0, 1, 5),
+            1,
+            1.0,
+            "autoencoder: found images of 15 x 25, wanted multiples of 2",
+        ),
         (CLIP, 1, 0.0, "autoencoder: found the scaling factor 0.0, wanted a number above 0"),
         (CLIP, 1, math.nan, "autoencoder: found the scaling factor nan, wanted a number above 0"),
     ],
@@ -301,6 +308,8 @@ def test_mel_json_in_full() -> None:
             "n_frames": 21,
             "floor_db": -80.0,
             "ceiling_db": 20.0,
+            "mean_db": -30.0,
+            "deviation_db": 50.0,
             "patch": 2,
             "multiple": 4,
         },
@@ -329,12 +338,13 @@ def without(config: dict[str, Any], name: str) -> dict[str, Any]:
         (MEL.config() | {"codec": "wav"}, "found the codec 'wav', wanted mel, clip or latent"),
         (
             without(MEL.config(), "n_mels"),
-            "found ['ceiling_db', 'floor_db', 'multiple', 'n_frames', 'patch'], "
-            "wanted ['ceiling_db', 'floor_db', 'multiple', 'n_frames', 'n_mels', 'patch']",
+            "found ['ceiling_db', 'deviation_db', 'floor_db', 'mean_db', 'multiple', 'n_frames', 'patch'], "
+            "wanted ['ceiling_db', 'deviation_db', 'floor_db', 'mean_db', 'multiple', 'n_frames', 'n_mels', 'patch']",
         ),
         (MEL.config() | {"n_mels": "16"}, "n_mels: found '16', wanted a whole number above 0"),
         (MEL.config() | {"n_mels": True}, "n_mels: found True, wanted a whole number above 0"),
         (MEL.config() | {"patch": 0}, "patch: found 0, wanted a whole number above 0"),
+        (MEL.config() | {"deviation_db": 0}, "deviation_db: found 0, wanted more than 0"),
         (MEL.config() | {"floor_db": None}, "floor_db: found None, wanted a number"),
         (MEL.config() | {"floor_db": math.nan}, "floor_db: found nan, wanted a number"),
         (CLIP.config() | {"quantized": 1}, "quantized: found 1, wanted true or false"),

@@ -10,12 +10,21 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from diffusers import AutoencoderKL, DDIMPipeline, DDIMScheduler, DDPMScheduler, UNet2DModel
+from diffusers import (
+    AutoencoderKL,
+    DDIMPipeline,
+    DDIMScheduler,
+    DDPMScheduler,
+    FlowMatchEulerDiscreteScheduler,
+    UNet2DConditionModel,
+    UNet2DModel,
+)
 from tiny import tiny_params
 
 from soundaug.codec import ClipScaling, Codec, LatentCodec, MelScaling
-from soundaug.diffusion import build_scheduler, build_unet, diffusion_loss, load_generator, save_generator
+from soundaug.diffusion import Told, ask, build_unet, diffusion_loss, load_generator, place, save_generator
 from soundaug.errors import StudyError
+from soundaug.schedule import Schedule
 
 PARAMS = tiny_params()
 SCALING = MelScaling.of(PARAMS.features, PARAMS.generator)
@@ -32,16 +41,22 @@ IMAGES, NOISE = random(3, 4, 8, 12), random(3, 4, 8, 12, seed=1)
 LABELS, TIMESTEPS = torch.tensor([0, 2, 3]), torch.tensor([3, 50, 98])
 
 
+def schedule_of(kind: str) -> Schedule:
+    if kind == "flow":
+        return Schedule(FlowMatchEulerDiscreteScheduler(num_train_timesteps=100))
+    config = Schedule.of(PARAMS.generator).scheduler.config
+    return Schedule(DDPMScheduler.from_config(config, prediction_type=kind))
+
+
 def loss_of(
     predict: Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor],
-    gamma: float = 5.0,
+    gamma: float | None = 5.0,
     kind: str = "v_prediction",
 ) -> float:
     def unet(noisy: torch.Tensor, timesteps: torch.Tensor, class_labels: torch.Tensor) -> Any:
         return SimpleNamespace(sample=predict(noisy, timesteps, class_labels))
 
-    scheduler = DDPMScheduler.from_config(build_scheduler(PARAMS.generator).config, prediction_type=kind)
-    return diffusion_loss(unet, scheduler, IMAGES, LABELS, TIMESTEPS, NOISE, gamma).item()
+    return diffusion_loss(unet, schedule_of(kind), IMAGES, Told(LABELS), TIMESTEPS, NOISE, gamma).item()
 
 
 def alphas_bar() -> np.ndarray:
@@ -52,7 +67,12 @@ def alphas_bar() -> np.ndarray:
 
 def by_hand(predicted: np.ndarray, gamma: float, kind: str) -> float:
     """Hang et al. (2023): min(snr, gamma) times the image's squared error, of which epsilon's is snr times, and that of
-    the velocity snr + 1 times as much."""
+    the velocity snr + 1 times as much; a flow's image is what it is given less t times what it says."""
+    if kind == "flow":
+        t = (TIMESTEPS.numpy() + 1).reshape(3, 1, 1, 1) / 100
+        image = (1 - t) * IMAGES.numpy() + t * NOISE.numpy() - t * predicted
+        weight = np.minimum(((1 - t) / t) ** 2, gamma).ravel()
+        return float((weight * ((image - IMAGES.numpy()) ** 2).mean(axis=(1, 2, 3))).mean())
     alpha_bar = alphas_bar()[TIMESTEPS.numpy()].reshape(3, 1, 1, 1)
     snr = (alpha_bar / (1 - alpha_bar)).ravel()
     target, weight = {
@@ -66,7 +86,7 @@ def by_hand(predicted: np.ndarray, gamma: float, kind: str) -> float:
     return float((weight * ((predicted - target) ** 2).mean(axis=(1, 2, 3))).mean())
 
 
-KINDS = ["v_prediction", "epsilon", "sample"]
+KINDS = ["v_prediction", "epsilon", "sample", "flow"]
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -78,7 +98,7 @@ def test_the_loss_is_its_formula(gamma: float, kind: str) -> None:
     assert loss_of(lambda *_: guess, gamma, kind) == pytest.approx(by_hand(guess.numpy(), gamma, kind), rel=1e-4)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", KINDS[:3])
 def test_whatever_is_predicted_the_same_error_of_the_image_costs_the_same(kind: str) -> None:
     """The weights make one loss of the three: that of the image that a prediction stands for."""
     wrong = IMAGES + 0.1 * random(3, 4, 8, 12, seed=3)
@@ -124,8 +144,56 @@ def test_the_seed_decides_the_weights() -> None:
     assert list(unet.config.up_block_types) == ["AttnUpBlock2D", "UpBlock2D"]
 
 
+def test_a_network_that_is_told_a_sound(tmp_path: Path) -> None:
+    settings = PARAMS.generator.model_copy(update={"condition": "sound"})
+    unet = build_unet(settings, SCALING.image_shape, 3, seed=0, sound_size=5)
+    save_generator(tmp_path / "fold1", unet, Schedule.of(settings), SCALING)
+    index = json.loads((tmp_path / "fold1" / "model_index.json").read_text())
+    assert index["unet"] == ["diffusers", "UNet2DConditionModel"]
+    loaded, _, _ = load_generator(tmp_path / "fold1")
+    assert isinstance(loaded, UNet2DConditionModel)
+    image, labels, sounds = random(2, 4, 8, 12), torch.tensor([0, 3]), random(2, 5, seed=1)
+    place(unet.eval(), torch.device("cpu"))
+    place(loaded, torch.device("cpu"))
+    with torch.no_grad():
+        found = ask(unet, image, 7, Told(labels, sounds))
+        torch.testing.assert_close(ask(loaded, image, 7, Told(labels, sounds)), found)
+        assert not torch.allclose(ask(unet, image, 7, Told(labels, -sounds)), found, atol=1e-6)
+        assert not torch.allclose(ask(unet, image, 7, Told(labels.flip(0), sounds)), found, atol=1e-6)
+    assert found.shape == image.shape
+
+
+def test_nothing_told_is_the_null_class_and_a_sound_of_0() -> None:
+    nothing = Told(torch.tensor([0, 2]), torch.ones(2, 5)).nothing(3)
+    assert nothing.labels is not None
+    assert nothing.sounds is not None
+    assert nothing.labels.tolist() == [3, 3]
+    assert torch.equal(nothing.sounds, torch.zeros(2, 5))
+    assert Told().nothing(3) == Told()
+
+
+def test_the_network_is_the_same_where_it_is_placed() -> None:
+    """Only layout and the formula of attention change."""
+    unet = build_unet(PARAMS.generator, SCALING.image_shape, 3, seed=0).eval()
+    image, labels = random(2, 4, 8, 12), torch.tensor([0, 3])
+    with torch.no_grad():
+        before = unet(image, 7, labels).sample
+        place(unet, torch.device("cpu"))
+        torch.testing.assert_close(unet(image, 7, labels).sample, before, rtol=1e-4, atol=1e-5)
+
+
+def test_a_flow_is_saved_as_diffusers_scheduler(tmp_path: Path) -> None:
+    settings = PARAMS.generator.model_copy(update={"prediction": "flow"})
+    save_generator(tmp_path, build_unet(settings, SCALING.image_shape, 3, 0), Schedule.of(settings), SCALING)
+    _, _, schedule = load_generator(tmp_path)
+    assert schedule.prediction == "flow"
+    assert torch.equal(schedule.alpha_bar, Schedule.of(settings).alpha_bar)
+    scheduler = FlowMatchEulerDiscreteScheduler.from_pretrained(tmp_path, subfolder="scheduler")
+    assert scheduler.config.num_train_timesteps == 100
+
+
 def test_an_unconditional_network_has_no_classes() -> None:
-    unet = build_unet(PARAMS.generator, (4, 8, 12), 3, seed=0, conditional=False).eval()
+    unet = build_unet(PARAMS.generator.model_copy(update={"condition": "none"}), (4, 8, 12), 3, seed=0).eval()
     assert unet.config.num_class_embeds is None
     assert not any("class" in name for name in unet.state_dict())
     with torch.no_grad():
@@ -163,7 +231,7 @@ CODECS: dict[str, Callable[[], Codec]] = {
 def saved(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, UNet2DModel]:
     folder = tmp_path_factory.mktemp("generator") / "fold1"
     unet = build_unet(PARAMS.generator, SCALING.image_shape, 3, seed=0)
-    save_generator(folder, unet, build_scheduler(PARAMS.generator), SCALING)
+    save_generator(folder, unet, Schedule.of(PARAMS.generator), SCALING)
     return folder, unet
 
 
@@ -182,12 +250,12 @@ def test_the_folder_holds_safetensors_and_json_only(saved: tuple[Path, UNet2DMod
 
 def test_the_folder_loads_with_what_was_saved(saved: tuple[Path, UNet2DModel]) -> None:
     folder, unet = saved
-    loaded, codec, scheduler = load_generator(folder)
+    loaded, codec, schedule = load_generator(folder)
     assert weights_equal(loaded, unet)
     assert not loaded.training
     assert codec == SCALING
-    assert (scheduler.config.prediction_type, scheduler.config.clip_sample) == ("v_prediction", False)
-    np.testing.assert_allclose(scheduler.alphas_cumprod.numpy(), alphas_bar(), rtol=1e-4, atol=1e-7)
+    assert (schedule.prediction, schedule.scheduler.config.clip_sample) == ("v_prediction", False)
+    np.testing.assert_allclose(schedule.alpha_bar.numpy(), alphas_bar(), rtol=1e-4, atol=1e-7)
     image, labels = random(2, 4, 8, 12), torch.tensor([0, 3])
     with torch.no_grad():
         assert torch.equal(loaded(image, 7, labels).sample, unet.eval()(image, 7, labels).sample)
@@ -197,7 +265,7 @@ def test_the_folder_loads_with_what_was_saved(saved: tuple[Path, UNet2DModel]) -
 def test_a_generator_comes_back_with_its_codec(name: str, tmp_path: Path) -> None:
     codec = CODECS[name]()
     unet = build_unet(PARAMS.generator, codec.image_shape, 3, seed=0)
-    save_generator(tmp_path / "fold1", unet, build_scheduler(PARAMS.generator), codec)
+    save_generator(tmp_path / "fold1", unet, Schedule.of(PARAMS.generator), codec)
     autoencoder = ["vqvae/config.json", f"vqvae/{WEIGHTS}"] if name.startswith("latent") else []
     assert files_of(tmp_path / "fold1") == FILES + autoencoder
     loaded, again, _ = load_generator(tmp_path / "fold1")
@@ -247,8 +315,8 @@ def change(file: str, **values: Any) -> Callable[[Path], object]:
         (put("unet/config.json", None), "unet/config.json: not there, wanted "),
         (put("unet/config.json", "{"), "unet/config.json: found no JSON ("),
         (
-            change("unet/config.json", _class_name="UNet2DConditionModel"),
-            "unet/config.json: found the class 'UNet2DConditionModel', wanted UNet2DModel",
+            change("unet/config.json", _class_name="UNet3DConditionModel"),
+            "unet/config.json: found the class 'UNet3DConditionModel', wanted UNet2DModel or UNet2DConditionModel",
         ),
         (put(f"unet/{WEIGHTS}", None), f"unet: found no weights, wanted {WEIGHTS} (or diffusion_pytorch_model.bin)"),
         (put(f"unet/{WEIGHTS}", b"garbage" * 100), f"unet/{WEIGHTS}: found no UNet2DModel that "),
@@ -266,6 +334,18 @@ def change(file: str, **values: Any) -> Callable[[Path], object]:
         (
             change("scheduler/scheduler_config.json", prediction_type="flow"),
             "scheduler/scheduler_config.json: prediction_type: found 'flow', wanted one of epsilon, sample, v_pred",
+        ),
+        (
+            change("scheduler/scheduler_config.json", _class_name="FlowMatchEulerDiscreteScheduler", shift=3.0),
+            "scheduler/scheduler_config.json: found shifted noise levels (shift 3.0), wanted evenly spaced ones (1.0)",
+        ),
+        (
+            change(
+                "scheduler/scheduler_config.json",
+                _class_name="FlowMatchEulerDiscreteScheduler",
+                num_train_timesteps="many",
+            ),
+            "scheduler/scheduler_config.json: num_train_timesteps: found 'many', wanted a whole number above 0",
         ),
     ],
 )

@@ -1,5 +1,7 @@
 """Generated clips by each method: what is kept of the parents, what is inverted once, and the inversion's figures."""
 
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -8,12 +10,16 @@ import torch
 from diffusers import DDPMScheduler, UNet2DModel
 from tiny import tiny_clips, tiny_params
 
+from soundaug import generation
 from soundaug.codec import ClipScaling, Codec, MelScaling
 from soundaug.device import generator_of
+from soundaug.diffusion import Told
 from soundaug.generation import Parents, generate, kept_frames
 from soundaug.interpolation import Pair, draw_pairs, mix, slerp
 from soundaug.params import Generate
+from soundaug.rows import Rows
 from soundaug.sampling import Sampler
+from soundaug.schedule import Schedule
 
 PARAMS = tiny_params()
 FEATURES = PARAMS.features
@@ -27,7 +33,7 @@ CODECS: dict[str, Codec] = {
 
 
 def settings(**changes: Any) -> Generate:
-    return PARAMS.generate.model_copy(update={"steps": 3, "per_class": 3} | changes)
+    return PARAMS.generate.model_copy(update={"steps": 3, "per_class": 3, "renormalize": False} | changes)
 
 
 def network(codec: Codec) -> UNet2DModel:
@@ -49,8 +55,10 @@ def network(codec: Codec) -> UNet2DModel:
 
 
 NETWORKS = {name: network(codec) for name, codec in CODECS.items()}
-SCHEDULE = DDPMScheduler(
-    num_train_timesteps=100, beta_schedule="squaredcos_cap_v2", prediction_type="v_prediction", clip_sample=False
+SCHEDULE = Schedule(
+    DDPMScheduler(
+        num_train_timesteps=100, beta_schedule="squaredcos_cap_v2", prediction_type="v_prediction", clip_sample=False
+    )
 )
 
 
@@ -59,7 +67,7 @@ def sampler_of(codec: str = "mel", **changes: Any) -> Sampler:
 
 
 def parents_of(codec: str = "mel") -> Parents:
-    return Parents(CODECS[codec], LOG_MELS, LABELS, NAMES)
+    return Parents(CODECS[codec], LOG_MELS, Told(LABELS), NAMES)
 
 
 def draw(**changes: Any) -> list[Pair]:
@@ -68,8 +76,69 @@ def draw(**changes: Any) -> list[Pair]:
     return draw_pairs(NAMES, CLIPS.class_id, fs_ids, folds, classes, settings(**changes), seed=0, held_out=2)
 
 
+def test_what_a_network_is_told_is_the_class_and_the_parents_sounds_mixed() -> None:
+    sounds = torch.eye(len(CLIPS))[:, :6] + 0.1
+    parents = Parents(CODECS["mel"], LOG_MELS, Told(LABELS, sounds), NAMES)
+    pairs = draw(alpha=[0.3])
+    told = parents.told_of(pairs)
+    assert told.labels is not None
+    assert told.labels.tolist() == [pair.class_id for pair in pairs]
+    a, b = (sounds[parents.rows(pairs, place)] for place in (0, 1))
+    assert told.sounds is not None
+    torch.testing.assert_close(told.sounds, slerp(a, b, torch.full((len(pairs),), 0.3)))
+    assert parents_of().told_of(pairs).sounds is None
+
+
 def make(sampler: Sampler, pairs: list[Pair], codec: str = "mel") -> torch.Tensor:
-    return generate(sampler, parents_of(codec), pairs, FEATURES.frames_per_second)[0]
+    return run(sampler, parents_of(codec), pairs)[0]
+
+
+def run(sampler: Sampler, parents: Parents, pairs: list[Pair]) -> tuple[torch.Tensor, dict[str, Any]]:
+    with TemporaryDirectory() as folder:
+        made, quality = generate(sampler, parents, pairs, FEATURES.frames_per_second, Path(folder))
+        return torch.from_numpy(np.array(made.array())), quality
+
+
+@pytest.mark.parametrize("method", ["interpolation", "sampling"])
+@pytest.mark.parametrize("stop_after", [1, 3, 5])
+def test_an_interrupted_run_goes_on_where_it_was(
+    method: str, stop_after: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(generation, "BATCHES", 1)
+    sampler, pairs = sampler_of(method=method, per_class=5), draw(per_class=5)
+    wanted, figures = run(sampler, parents_of(), pairs)
+    calls: list[int] = []
+    plain = Rows.append
+
+    def stopped(self: Rows, rows: torch.Tensor) -> None:
+        if len(calls) == stop_after:
+            raise KeyboardInterrupt
+        calls.append(len(rows))
+        plain(self, rows)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Rows, "append", stopped)
+        if method == "interpolation" or stop_after < 4:
+            with pytest.raises(KeyboardInterrupt):
+                generate(sampler, parents_of(), pairs, FEATURES.frames_per_second, tmp_path)
+    done = sum(len(Rows(path, shape)) for path, shape in files(tmp_path, method))
+    assert done == sum(calls)
+    seen: list[int] = []
+    monkeypatch.setattr(Rows, "append", lambda self, rows: (seen.append(len(rows)), plain(self, rows)))
+    made, again = generate(sampler, parents_of(), pairs, FEATURES.frames_per_second, tmp_path)
+    assert torch.equal(torch.from_numpy(np.array(made.array())), wanted)
+    assert again == figures
+    total = sum(len(Rows(path, shape)) for path, shape in files(tmp_path, method))
+    assert sum(seen) == total - done  # nothing is made twice
+
+
+def files(folder: Path, method: str) -> list[tuple[Path, tuple[int, ...]]]:
+    found = [(folder / "mels0", tuple(LOG_MELS.shape[1:]))]
+    if method == "interpolation":
+        found.append((folder / "noises0", CODECS["mel"].image_shape))
+    for path, _ in found:
+        path.touch()
+    return found
 
 
 def rows(pairs: list[Pair], place: int) -> list[int]:
@@ -93,8 +162,8 @@ def test_an_end_of_the_path_is_that_parents_reconstruction(codec: str, alpha: fl
     sampler, scaling = sampler_of(codec), CODECS[codec]
     pairs = draw(alpha=[alpha])
     ends = rows(pairs, place)
-    noise = sampler.invert(scaling.to_image(LOG_MELS[ends]), LABELS[ends], "test")
-    images = sampler.decode(noise, LABELS[ends], [0] * len(ends), "test")
+    noise = sampler.invert(scaling.to_image(LOG_MELS[ends]), Told(LABELS[ends]))
+    images = sampler.decode(noise, Told(LABELS[ends]), [0] * len(ends))
     found = make(sampler, pairs, codec)
     assert torch.equal(found, scaling.to_log_mel(images, scaling.levels(LOG_MELS[ends])))
     assert found.shape == (9, 16, 21)
@@ -107,11 +176,11 @@ def test_between_the_ends_noises_and_levels_are_mixed(codec: str, n_parents: int
     pairs = draw(alpha=[0.2, 0.8], parents=n_parents)
     assert {len(pair.parents) for pair in pairs} == {n_parents}
     of_place = [rows(pairs, place) for place in range(n_parents)]
-    noises = [sampler.invert(scaling.to_image(LOG_MELS[one]), LABELS[one], "test") for one in of_place]
+    noises = [sampler.invert(scaling.to_image(LOG_MELS[one]), Told(LABELS[one])) for one in of_place]
     alpha = torch.tensor([pair.alpha for pair in pairs])
     mixed = slerp(*noises, alpha) if n_parents == 2 else mix(noises, alpha)
     labels = torch.tensor([pair.class_id for pair in pairs])
-    images = sampler.decode(mixed, labels, [pair.seed for pair in pairs], "test")
+    images = sampler.decode(mixed, Told(labels), [pair.seed for pair in pairs])
     shares = np.array([[1 - pair.alpha] + [pair.alpha / (n_parents - 1)] * (n_parents - 1) for pair in pairs])
     maxima = LOG_MELS.amax(dim=(1, 2)).numpy()[np.array(of_place).T]  # [pair, place]
     levels = (shares * maxima).sum(axis=1) if codec == "clip" else np.zeros(len(pairs))
@@ -148,20 +217,20 @@ def test_every_parent_is_inverted_once(n_parents: int, monkeypatch: pytest.Monke
         return invert(images, *rest)
 
     monkeypatch.setattr(sampler, "invert", noting)
-    _, quality = generate(sampler, parents_of(), draw(per_class=20, parents=n_parents), FEATURES.frames_per_second)
-    assert inverted == [18]  # all there are
+    _, quality = run(sampler, parents_of(), draw(per_class=20, parents=n_parents))
+    assert sum(inverted) == 18  # all there are
     assert (quality["clips"], quality["parents"]) == (60, 18)
 
 
 @both_codecs
 def test_the_figures_of_the_inversion(codec: str) -> None:
     sampler, scaling, pairs = sampler_of(codec), CODECS[codec], draw()
-    _, quality = generate(sampler, parents_of(codec), pairs, FEATURES.frames_per_second)
+    _, quality = run(sampler, parents_of(codec), pairs)
     used = sorted({*rows(pairs, 0), *rows(pairs, 1)})
-    noise = sampler.invert(scaling.to_image(LOG_MELS[used]), LABELS[used], "test")
+    noise = sampler.invert(scaling.to_image(LOG_MELS[used]), Told(LABELS[used]))
     sample = np.linspace(0, len(used) - 1, 4).astype(int)  # one batch of them
     checked = [used[index] for index in sample]
-    again = sampler.decode(noise[sample], LABELS[checked], [0] * 4, "test", guidance=1.0)
+    again = sampler.decode(noise[sample], Told(LABELS[checked]), [0] * 4, guidance=1.0)
     error = scaling.to_log_mel(again, scaling.levels(LOG_MELS[checked])) - round_trip(codec, checked)
     assert quality == {
         "clips": 9,
@@ -175,7 +244,7 @@ def test_the_figures_of_the_inversion(codec: str) -> None:
 def test_more_iterations_of_the_inversion_give_the_parents_back_better() -> None:
     errors = []
     for changes in ({"inversion": "ddim"}, *({"inversion_iterations": count} for count in (1, 2, 3))):
-        _, quality = generate(sampler_of(steps=5, **changes), parents_of(), draw(), FEATURES.frames_per_second)
+        _, quality = run(sampler_of(steps=5, **changes), parents_of(), draw())
         errors.append(quality["reconstruction_rmse_db"])
     assert errors == sorted(errors, reverse=True)
     assert errors[1] < errors[0] / 2
@@ -198,7 +267,7 @@ def test_a_variation_is_each_pairs_own_strength_and_seed(codec: str) -> None:
     assert len({pair.strength for pair in pairs}) == 9
     sampler, scaling, firsts = sampler_of(codec, method="variation"), CODECS[codec], rows(pairs, 0)
     strengths, seeds = [pair.strength for pair in pairs], [pair.seed for pair in pairs]
-    images = sampler.vary(scaling.to_image(LOG_MELS[firsts]), LABELS[firsts], strengths, seeds, "test")
+    images = sampler.vary(scaling.to_image(LOG_MELS[firsts]), Told(LABELS[firsts]), strengths, seeds)
     found = make(sampler, pairs, codec)
     assert torch.equal(found, scaling.to_log_mel(images, scaling.levels(LOG_MELS[firsts])))
     assert (found - round_trip(codec, firsts)).abs().mean() > 1
@@ -249,8 +318,8 @@ def test_inpainting_looks_at_nothing_but_what_is_kept() -> None:
     found = make(sampler, pairs)
     other = LOG_MELS.clone()
     other[:, :, 8:] = -13.0
-    parents = Parents(CODECS["mel"], other, LABELS, NAMES)
-    assert torch.equal(generate(sampler, parents, pairs, FEATURES.frames_per_second)[0], found)
+    parents = Parents(CODECS["mel"], other, Told(LABELS), NAMES)
+    assert torch.equal(run(sampler, parents, pairs)[0], found)
 
 
 # Sampling
@@ -263,12 +332,12 @@ def test_sampling_is_of_seed_and_class_alone(codec: str) -> None:
     found = make(sampler, pairs, codec)
     seeds = [pair.seed for pair in pairs]
     noise = torch.stack([torch.randn(scaling.image_shape, generator=generator_of(seed, 0)) for seed in seeds])
-    images = sampler.decode(noise, torch.tensor([pair.class_id for pair in pairs]), seeds, "test")
+    images = sampler.decode(noise, Told(torch.tensor([pair.class_id for pair in pairs])), seeds)
     levels = scaling.levels(LOG_MELS[rows(pairs, 0)])
     assert torch.equal(found, scaling.to_log_mel(images, levels))
     assert torch.equal(make(sampler, pairs[4:6], codec), found[4:6])
-    shuffled = Parents(scaling, LOG_MELS.flip(0), LABELS, NAMES)
-    others, _ = generate(sampler, shuffled, pairs, FEATURES.frames_per_second)
+    shuffled = Parents(scaling, LOG_MELS.flip(0), Told(LABELS), NAMES)
+    others, _ = run(sampler, shuffled, pairs)
     if codec == "mel":
         assert torch.equal(others, found)
     else:  # the level alone is the first parent's
@@ -284,7 +353,7 @@ def test_sampling_is_of_seed_and_class_alone(codec: str) -> None:
 def test_each_method_makes_a_clip_a_pair_within_the_features_range(method: str) -> None:
     pairs = draw()
     sampler = sampler_of(method=method)
-    found, quality = generate(sampler, parents_of(), pairs, FEATURES.frames_per_second)
+    found, quality = run(sampler, parents_of(), pairs)
     assert found.shape == (9, 16, 21)
     assert found.dtype == torch.float32
     assert quality["clips"] == 9
@@ -295,5 +364,5 @@ def test_each_method_makes_a_clip_a_pair_within_the_features_range(method: str) 
 
 @pytest.mark.parametrize("method", ["interpolation", "variation", "inpainting", "sampling"])
 def test_no_pairs_make_no_clips(method: str) -> None:
-    made, quality = generate(sampler_of(method=method), parents_of(), [], FEATURES.frames_per_second)
+    made, quality = run(sampler_of(method=method), parents_of(), [])
     assert (made.shape, quality) == ((0, 16, 21), {})

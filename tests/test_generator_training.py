@@ -13,23 +13,29 @@ from tiny import tiny_clips, tiny_params
 from soundaug import scratch
 from soundaug.codec import MelScaling
 from soundaug.device import generator_of
-from soundaug.diffusion import build_scheduler, build_unet, diffusion_loss
+from soundaug.diffusion import Told, build_unet, diffusion_loss
 from soundaug.errors import StudyError
 from soundaug.generator_training import Clips, GeneratorTraining, schedule_factor, validation_recordings
 from soundaug.packed import ClipSet
 from soundaug.params import Generator
+from soundaug.schedule import Schedule
 from soundaug.starting_point import StartingPoint
 
 PARAMS = tiny_params()
 
 
 def clips_of(packed: ClipSet) -> Clips:
-    return Clips(torch.from_numpy(packed.mel), torch.from_numpy(packed.class_id))
+    return Clips(torch.from_numpy(packed.mel), Told(torch.from_numpy(packed.class_id)))
+
+
+def head(clips: Clips, count: int) -> Clips:
+    return Clips(clips.log_mels[:count], clips.told.rows(slice(count)))
 
 
 CLIPS = clips_of(tiny_clips())
+LABELS = torch.from_numpy(tiny_clips().class_id)
 UNSEEN = clips_of(tiny_clips(fold=2, slices=1))  # 6 clips
-NONE = Clips(CLIPS.log_mels[:0], CLIPS.labels[:0])
+NONE = head(CLIPS, 0)
 
 
 @pytest.fixture(autouse=True)
@@ -40,8 +46,8 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def start_of(settings: Generator, seed: int = 0, **values: Any) -> StartingPoint:
     codec = MelScaling.of(PARAMS.features, settings)
-    unet = build_unet(settings, codec.image_shape, 3, seed, conditional=settings.condition == "class")
-    return StartingPoint(unet, build_scheduler(settings), codec, **{"figures": {}} | values)
+    unet = build_unet(settings, codec.image_shape, 3, seed)
+    return StartingPoint(unet, Schedule.of(settings), codec, **{"figures": {}} | values)
 
 
 def training(
@@ -69,7 +75,7 @@ def stop_at(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
 
 def test_one_batch_is_learned() -> None:
     trained = training(
-        train=Clips(*(part[:4] for part in CLIPS)),
+        train=head(CLIPS, 4),
         steps=150,
         batch_size=8,
         learning_rate=1e-2,
@@ -137,9 +143,9 @@ def test_other_settings_or_clips_do_not_resume(monkeypatch: pytest.MonkeyPatch) 
         training(learning_rate=2e-3),
         training(steps=21),
         training(seed=1),
-        training(train=Clips(CLIPS.log_mels + 1, CLIPS.labels)),
-        training(train=Clips(CLIPS.log_mels, CLIPS.labels.flip(0))),
-        training(validation=Clips(UNSEEN.log_mels + 1, UNSEEN.labels)),
+        training(train=Clips(CLIPS.log_mels + 1, CLIPS.told)),
+        training(train=Clips(CLIPS.log_mels, Told(LABELS.flip(0)))),
+        training(validation=Clips(UNSEEN.log_mels + 1, UNSEEN.told)),
         training(validation=NONE),
         training(start=start_of(PARAMS.generator, seed=1)),
     ):
@@ -253,7 +259,7 @@ def test_a_loss_that_is_no_number_stops_and_keeps_the_last_checkpoint(monkeypatc
 
 def test_watching_changes_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     runs = []
-    for number, validation in enumerate((NONE, UNSEEN, Clips(UNSEEN.log_mels - 10, UNSEEN.labels))):
+    for number, validation in enumerate((NONE, UNSEEN, Clips(UNSEEN.log_mels - 10, UNSEEN.told))):
         monkeypatch.setattr(scratch, "ROOT", tmp_path / str(number))
         runs.append(training(validation=validation))
         runs[-1].run("test")
@@ -267,15 +273,15 @@ def test_watching_changes_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
 
 
 def test_the_validation_loss_by_hand() -> None:
-    """Of the averaged weights, on at most a batch of clips, at evenly spread timesteps: the same at every look."""
+    """Of the averaged weights, on at most a batch of clips, at evenly spread levels: the same at every look."""
     run = training(steps=5)
     run.run("test")  # ends with the averaged weights
     chosen = torch.randperm(6, generator=generator_of(0, 4))[:4]
     images = run.codec.to_image(UNSEEN.log_mels[chosen])
     noise = torch.randn(images.shape, generator=generator_of(0, 5))
-    timesteps = torch.tensor([0, 33, 66, 99])
+    levels = torch.tensor([0, 33, 66, 99])
     with torch.no_grad():
-        loss = diffusion_loss(run.unet, run.scheduler, images, UNSEEN.labels[chosen], timesteps, noise, 5.0)
+        loss = diffusion_loss(run.unet, run.schedule, images, UNSEEN.told.rows(chosen), levels, noise, 5.0)
     assert run.history[-1][3] == pytest.approx(loss.item(), rel=1e-6)
     assert run.summary()["validation_loss"] == pytest.approx(loss.item(), abs=1e-6)
 
@@ -295,7 +301,7 @@ def test_learning_lowers_the_validation_loss() -> None:
     run = training(steps=60, batch_size=6, learning_rate=1e-2, checkpoint_every=10)
     run.run("test")
     watched = [row[3] for row in run.history]
-    assert watched[-1] < 0.6 * watched[0]
+    assert watched[-1] < 0.7 * watched[0]
 
 
 def test_whole_recordings_are_watched_rounded_down() -> None:
@@ -336,8 +342,8 @@ def test_a_narrow_network_learns_windows_of_the_clips() -> None:
     unet = build_unet(settings, (4, 8, 4), 3, seed=0)
     # Every column of a clip has a value of its own, far from its noise.
     log_mels = torch.linspace(-80, 20, 21).expand(18, 16, 21).clone()
-    start = StartingPoint(unet, build_scheduler(settings), codec, {})
-    run = training(0, Clips(log_mels, CLIPS.labels), Clips(log_mels[:3], CLIPS.labels[:3]), start)
+    start = StartingPoint(unet, Schedule.of(settings), codec, {})
+    run = training(0, Clips(log_mels, CLIPS.told), Clips(log_mels[:3], CLIPS.told.rows(slice(3))), start)
     images = codec.to_image(log_mels[:1])[0]
     found = run._windows(torch.arange(18))
     assert found.shape == (18, 4, 8, 4)
@@ -354,9 +360,9 @@ def test_a_narrow_network_learns_windows_of_the_clips() -> None:
 
 def test_without_classes_the_labels_have_no_say(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     results = []
-    for number, labels in enumerate((CLIPS.labels, CLIPS.labels.flip(0))):
+    for number, labels in enumerate((LABELS, LABELS.flip(0))):
         monkeypatch.setattr(scratch, "ROOT", tmp_path / str(number))
-        run = training(train=Clips(CLIPS.log_mels, labels), condition="none", steps=6)
+        run = training(train=Clips(CLIPS.log_mels, Told(labels)), condition="none", steps=6)
         seen: list[Any] = []
         run.unet.register_forward_pre_hook(
             lambda _, args, kwargs, seen=seen: seen.append(kwargs["class_labels"]), with_kwargs=True
@@ -379,6 +385,52 @@ def test_labels_are_dropped_to_the_null_class(monkeypatch: pytest.MonkeyPatch) -
         run.run("test")
         assert len(seen) == 96
         assert set(seen) == wanted
+
+
+def with_sounds(clips: Clips, size: int = 3) -> Clips:
+    """Clips that are 20 dB louder or softer than they were, and a sound that says which."""
+    louder = torch.arange(len(clips.log_mels)) % 2 * 2.0 - 1
+    sounds = louder[:, None].expand(-1, size).contiguous()
+    return Clips(clips.log_mels - 20 + 20 * louder[:, None, None], clips.told._replace(sounds=sounds))
+
+
+def hearing(train: Clips, validation: Clips = NONE, **changes: Any) -> GeneratorTraining:
+    settings = Generator.model_validate(PARAMS.generator.model_dump() | {"condition": "sound"} | changes)
+    codec = MelScaling.of(PARAMS.features, settings, train.log_mels)
+    unet = build_unet(settings, codec.image_shape, 3, 0, sound_size=3)
+    start = StartingPoint(unet, Schedule.of(settings), codec, {})
+    return GeneratorTraining(settings, start, train, validation, 3, 0)
+
+
+@pytest.mark.parametrize(("share", "wanted"), [(0.0, [-1.0, 1.0]), (1.0, [0.0])])
+def test_sounds_are_dropped_with_the_labels(share: float, wanted: list[float]) -> None:
+    run = hearing(with_sounds(CLIPS), label_dropout=share, steps=6, batch_size=16)
+    seen: list[tuple[int, float]] = []
+
+    def note(_: Any, __: Any, kwargs: Any) -> None:
+        assert kwargs["encoder_hidden_states"].shape == (16, 1, 3)
+        seen.extend(
+            zip(kwargs["class_labels"].tolist(), kwargs["encoder_hidden_states"][:, 0, 0].tolist(), strict=True)
+        )
+
+    run.unet.register_forward_pre_hook(note, with_kwargs=True)
+    run.run("test")
+    assert sorted({sound for _, sound in seen}) == wanted
+    assert {label for label, _ in seen} == ({3} if share else {0, 1, 2})
+
+
+def test_a_sound_is_learned() -> None:
+    """Told how loud a clip is, the network does better than told the opposite."""
+    data = with_sounds(CLIPS)
+    assert data.told.sounds is not None
+    recipe = {"steps": 150, "learning_rate": 1e-2, "batch_size": 16, "label_dropout": 0.0}
+    losses = []
+    for sign in (1, -1):
+        watched = Clips(data.log_mels, data.told._replace(sounds=sign * data.told.sounds))
+        losses.append(hearing(data, watched, **recipe))
+        losses[-1].run("test")
+    right, wrong = (run.summary()["validation_loss"] for run in losses)
+    assert right < 0.7 * wrong
 
 
 def test_the_schedule_by_hand() -> None:

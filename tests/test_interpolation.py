@@ -14,7 +14,7 @@ import torch
 from tiny import tiny_params
 
 from soundaug.errors import StudyError
-from soundaug.interpolation import Pair, Parent, draw_pairs, mix, read_pairs, slerp, write_pairs
+from soundaug.interpolation import Pair, Parent, draw_pairs, mix, read_pairs, renormalized, slerp, write_pairs
 from soundaug.params import Generate
 
 # slerp
@@ -376,3 +376,11 @@ def test_a_missing_table_is_told(tmp_path: Path) -> None:
     with pytest.raises(StudyError) as raised:
         read_pairs(tmp_path / "pairs.csv")
     assert str(raised.value) == f"{tmp_path / 'pairs.csv'}: not there, wanted the table that generate writes"
+
+
+def test_noise_that_is_too_long_is_shortened_and_no_other() -> None:
+    noises = torch.randn((3, 2, 4, 4), generator=torch.Generator().manual_seed(0))
+    noises /= noises.flatten(1).norm(dim=1).view(3, 1, 1, 1) / 32**0.5  # mean square 1
+    found = renormalized(noises * torch.tensor([0.5, 1.0, 1.7]).view(3, 1, 1, 1))
+    torch.testing.assert_close(found, noises * torch.tensor([0.5, 1.0, 1.0]).view(3, 1, 1, 1))
+    assert torch.equal(renormalized(torch.zeros(1, 2)), torch.zeros(1, 2))

@@ -255,7 +255,7 @@ GENERATOR_LINES = [
     ("generator.pretrained", 5, "generator.pretrained: found 5, wanted a valid string"),
     ("generator.pretrained", REMOVED, "generator.pretrained: missing, wanted a value"),
     ("generator.space", "pixel", "generator.space: found 'pixel', wanted 'patch' or 'latent'"),
-    ("generator.condition", None, "generator.condition: found None, wanted 'class' or 'none'"),
+    ("generator.condition", None, "generator.condition: found None, wanted 'class', 'sound' or 'none'"),
     ("generator.validation_share", 0.6, "generator.validation_share: found 0.6, wanted less than or equal to 0.5"),
     ("generator.validation_share", -0.1, "generator.validation_share: found -0.1, wanted greater than or equal to 0"),
     ("generator.steps", -1, "generator.steps: found -1, wanted greater than or equal to 0"),

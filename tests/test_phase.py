@@ -24,7 +24,8 @@ SETTINGS = Features(
     normalization="none",
 )
 FRONT_END = MelFrontEnd(SETTINGS)
-PHASE = PhaseReconstruction(FRONT_END, Invert(iterations=16, momentum=0.99))
+PHASE = PhaseReconstruction(FRONT_END, Invert(method="griffin_lim", iterations=16, momentum=0.99))
+MEL_PHASE = PhaseReconstruction(FRONT_END, Invert(method="mel_griffin_lim", iterations=16, momentum=0.8))
 
 
 def harmonic(hz: float, amplitude: float = 0.2) -> torch.Tensor:
@@ -66,17 +67,45 @@ def test_noise_keeps_its_spectrum() -> None:
     assert error.log_mel_error_db < 1.3  # measured: 0.8
 
 
+def test_held_to_the_mel_a_sound_keeps_it_better() -> None:
+    """A harmonic sound, whose magnitudes the mel hardly tells, and noise, each against the plain method."""
+    noise = 0.1 * torch.randn(SETTINGS.n_samples, generator=torch.Generator().manual_seed(1))
+    target = log_mels(harmonic(220.0), harmonic(310.0), noise)
+    _, plain = reconstruct(target, [1, 2, 3], PHASE, "test")
+    samples, held = reconstruct(target, [1, 2, 3], MEL_PHASE, "test")
+    for before, after, share in zip(plain, held, (0.6, 0.6, 0.8), strict=True):
+        assert after.log_mel_error_db < share * before.log_mel_error_db  # measured: 3.0 of 6.6, 3.7 of 7.1, 0.6 of 0.9
+        assert after.level_error_db < 0.01
+    assert np.sqrt((errors_near_the_peak(target, samples, 30) ** 2).mean()) < 1.4  # measured: 1.1, plain 2.1
+
+
+def test_held_to_the_mel_silence_stays_silence() -> None:
+    samples, errors = reconstruct(np.full((1, 48, SETTINGS.n_frames), -60.0, np.float32), [1], MEL_PHASE, "test")
+    assert np.abs(samples).max() < 150  # the floor is -60 dB
+    assert np.isfinite(list(vars(errors[0]).values())).all()
+
+
+def test_held_to_the_mel_a_click_between_silences_is_where_it_was() -> None:
+    """Gains are limited: bands with no power at all are not blown up."""
+    click = torch.zeros(SETTINGS.n_samples)
+    click[4000] = 0.9
+    target = log_mels(click)
+    samples, _ = reconstruct(target, [1], MEL_PHASE, "test")
+    energy = from_pcm16(samples)[0] ** 2
+    assert energy[3500:4500].sum() > 0.95 * energy.sum()
+
+
 def test_slaneys_filters_are_inverted_as_well() -> None:
     """The same sound through both filters: errors in dB do not know the bands' scale."""
     front_end = MelFrontEnd(SETTINGS.model_copy(update={"filters": "slaney", "floor_db": -90.0}))
-    phase = PhaseReconstruction(front_end, Invert(iterations=16, momentum=0.99))
+    phase = PhaseReconstruction(front_end, Invert(method="griffin_lim", iterations=16, momentum=0.99))
     target = front_end(torch.stack([harmonic(220.0), harmonic(310.0)])).numpy()
     samples, errors = reconstruct(target, [1, 2], phase, "test")
     again = front_end(torch.from_numpy(from_pcm16(samples))).numpy()
     near = (again - target)[target > target.max() - 30]
     assert np.abs(near).mean() < 1.6
     assert [error.level_error_db < 0.1 for error in errors] == [True, True]
-    wrong = PhaseReconstruction(FRONT_END, Invert(iterations=16, momentum=0.99))
+    wrong = PhaseReconstruction(FRONT_END, Invert(method="griffin_lim", iterations=16, momentum=0.99))
     mixed = front_end(wrong(torch.from_numpy(target[0]), 1)[None])[0].numpy()
     near = (mixed - target[0])[target[0] > target[0].max() - 30]
     assert np.abs(near).mean() > 2.5  # HTK's filters do not undo Slaney's
@@ -86,21 +115,22 @@ def test_more_iterations_lose_less() -> None:
     target = log_mels(harmonic(220.0))
     errors = []
     for iterations in (1, 16):
-        phase = PhaseReconstruction(FRONT_END, Invert(iterations=iterations, momentum=0.99))
+        phase = PhaseReconstruction(FRONT_END, Invert(method="griffin_lim", iterations=iterations, momentum=0.99))
         samples, _ = reconstruct(target, [1], phase, "test")
         errors.append(np.sqrt((errors_near_the_peak(target, samples, 10) ** 2).mean()))
     assert errors[1] < 0.7 * errors[0]  # measured: 1.2 dB of 2.5 dB
 
 
-def test_the_seed_decides_the_samples() -> None:
+@pytest.mark.parametrize("phase", [PHASE, MEL_PHASE], ids=["griffin_lim", "mel_griffin_lim"])
+def test_the_seed_decides_the_samples(phase: PhaseReconstruction) -> None:
     target = torch.from_numpy(log_mels(harmonic(220.0))[0])
     torch.manual_seed(5)
     state = torch.random.get_rng_state()
-    first = PHASE(target, 7)
+    first = phase(target, 7)
     assert torch.equal(torch.random.get_rng_state(), state)  # the global generator is left alone
     torch.manual_seed(6)
-    assert torch.equal(PHASE(target, 7), first)
-    other = PHASE(target, 8)
+    assert torch.equal(phase(target, 7), first)
+    other = phase(target, 8)
     assert (first - other).abs().max() > 0.1 * first.abs().max()
 
 

@@ -184,8 +184,8 @@ def test_a_class_with_one_training_recording(tmp_path: Path) -> None:
     with workspace(tmp_path, values):
         run("fetch")
         run("featurize")
-        run("train_generator", "--fold", 1)
-        run("train_selector", "--fold", 1)
+        for stage in ("train_encoder", "train_generator", "train_selector"):
+            run(stage, "--fold", 1)
         with pytest.raises(StudyError, match="found one training recording, wanted two or more to pair"):
             run("generate", "--fold", 1)
         assert not (tmp_path / "data/generated").exists()
@@ -194,6 +194,19 @@ def test_a_class_with_one_training_recording(tmp_path: Path) -> None:
         run("generate", "--fold", 1)
         pairs = read_pairs(tmp_path / "data/generated/fold1/pairs.csv")
     assert all(pair.fs_id_a == pair.fs_id_b and pair.parent_a != pair.parent_b for pair in pairs)
+
+
+def test_a_generator_told_sounds(tmp_path: Path) -> None:
+    with workspace(tmp_path, tiny_params({"generator.condition": "sound", "folds": [1]})):
+        run("fetch")
+        run("featurize")
+        for stage in ("train_encoder", "train_generator", "train_selector", "generate"):
+            run(stage, "--fold", 1)
+        folder = tmp_path / "data/models"
+        for name in ("config.json", "model.safetensors"):
+            copy = (folder / "generator/fold1/encoder" / name).read_bytes()
+            assert copy == (folder / "encoder/fold1" / name).read_bytes()
+        assert len(read_pairs(tmp_path / "data/generated/fold1/pairs.csv")) == 30
 
 
 def test_real_clips(real_audio: Path, tmp_path: Path) -> None:

@@ -68,9 +68,9 @@ def test_every_part_is_read(kind: str, checkpoints: dict[str, AudioDiffusionPipe
     assert weights_equal(found.unet, pipeline.unet)
     assert not found.unet.training
     assert found.mel == MelConfig(x_res=24, y_res=16, sample_rate=8000, n_fft=256, hop_length=200, top_db=70.0)
-    assert isinstance(found.scheduler, DDPMScheduler)
-    assert found.scheduler.config.prediction_type == pipeline.scheduler.config.prediction_type
-    assert torch.equal(found.scheduler.alphas_cumprod, pipeline.scheduler.alphas_cumprod)
+    assert isinstance(found.schedule.scheduler, DDPMScheduler)
+    assert found.schedule.prediction == pipeline.scheduler.config.prediction_type
+    assert torch.equal(found.schedule.alpha_bar, pipeline.scheduler.alphas_cumprod)
     if kind == "latent":
         assert weights_equal(found.autoencoder, pipeline.vqvae)
     else:
@@ -86,7 +86,7 @@ def test_the_schedule_stays_that_of_the_checkpoint(folder: Path) -> None:
         steps_offset=1,
         timestep_spacing="trailing",
     )
-    schedule = load_pretrained(str(folder)).scheduler
+    schedule = load_pretrained(str(folder)).schedule.scheduler
     assert schedule.config.clip_sample is False
     ddim, original = DDIMScheduler.from_config(schedule.config), DDIMScheduler.from_pretrained(folder / "scheduler")
     assert {**ddim.config, "clip_sample": True} == {**original.config}
@@ -99,7 +99,7 @@ def test_decoding_agrees_with_the_pipeline(kind: str, checkpoints: dict[str, Aud
     found = load_pretrained(str(folder_of(pipeline)))
     codec = found.codec(WIDTH, -200.0)
     noise = random(3, *codec.image_shape)
-    scheduler = DDIMScheduler.from_config(found.scheduler.config)
+    scheduler = DDIMScheduler.from_config(found.schedule.scheduler.config)
     pipeline.scheduler = scheduler
     images, _ = pipeline(batch_size=3, steps=4, noise=noise, return_dict=False)
     scheduler.set_timesteps(4)

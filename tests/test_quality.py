@@ -8,10 +8,11 @@ import pytest
 import torch
 from tiny import tiny_clips
 
-from soundaug import quality
+from soundaug import encoder, quality
 from soundaug.classifier import SoundClassifier
+from soundaug.encoder import embed
 from soundaug.params import Classifier
-from soundaug.quality import assess, embed, kernel_audio_distance, kernel_distance, label_agreement, prdc
+from soundaug.quality import assess, kernel_audio_distance, kernel_distance, label_agreement, prdc
 from soundaug.training import predict
 
 NETWORK = Classifier(channels=[4, 8], kernel=3, padding=1, pool=2, batch_norm=True, hidden=8)
@@ -181,7 +182,7 @@ def test_embeddings_are_what_the_linear_layers_take(monkeypatch: pytest.MonkeyPa
         model(torch.from_numpy(MEL))  # batch norm sees the clips
     model.train()
     state = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    monkeypatch.setattr(quality, "EMBED_BATCH", 5)
+    monkeypatch.setattr(encoder, "BATCH", 5)
     found = embed(model, MEL)
     assert model.training
     assert all(torch.equal(tensor, state[name]) for name, tensor in model.state_dict().items())

@@ -14,15 +14,19 @@ from PIL import Image
 from tiny import tiny_params
 
 from soundaug.device import generator_of
+from soundaug.diffusion import Told
 from soundaug.errors import StudyError
 from soundaug.interpolation import slerp
 from soundaug.params import Generate
 from soundaug.sampling import Sampler
+from soundaug.schedule import Schedule
 from soundaug.solvers import SOLVERS, Noise, at_level, read_output
 
 PARAMS = tiny_params()
-SCHEDULE = DDPMScheduler(
-    num_train_timesteps=1000, beta_schedule="squaredcos_cap_v2", prediction_type="v_prediction", clip_sample=False
+SCHEDULE = Schedule(
+    DDPMScheduler(
+        num_train_timesteps=1000, beta_schedule="squaredcos_cap_v2", prediction_type="v_prediction", clip_sample=False
+    )
 )
 STD = 0.4  # of the data
 
@@ -33,7 +37,7 @@ class Gaussian(torch.nn.Module):
     config = SimpleNamespace(num_class_embeds=4)
 
     def forward(self, noisy: torch.Tensor, timestep: int, class_labels: torch.Tensor) -> Any:
-        alpha_bar = SCHEDULE.alphas_cumprod[timestep]
+        alpha_bar = SCHEDULE.alpha_bar[timestep]
         velocity = (alpha_bar * (1 - alpha_bar)).sqrt() * (1 - STD**2) / variance(alpha_bar) * noisy
         labels = class_labels.view(-1, 1, 1, 1)
         return SimpleNamespace(sample=torch.where(labels == 3, velocity + 5, velocity * (1 + labels)))
@@ -55,8 +59,8 @@ def random(count: int, seed: int = 0, side: int = 16) -> torch.Tensor:
     return torch.randn((count, 1, side, side), generator=torch.Generator().manual_seed(seed))
 
 
-def zeros(count: int) -> torch.Tensor:
-    return torch.zeros(count, dtype=torch.int64)
+def zeros(count: int) -> Told:
+    return Told(torch.zeros(count, dtype=torch.int64))
 
 
 def seeds_of(count: int) -> list[int]:
@@ -91,21 +95,21 @@ def unet(num_class_embeds: int | None, channels: int = 1, side: int = 16) -> UNe
 @pytest.mark.parametrize("steps", [1, 5, 50])
 def test_every_step_is_ddims_equation_12(steps: int) -> None:
     """With the exact denoiser each step only scales: by hand, the product of the steps' factors."""
-    visited = SCHEDULE.alphas_cumprod.double().numpy()[np.arange(steps)[::-1] * (1000 // steps)]
+    visited = SCHEDULE.alpha_bar.double().numpy()[np.arange(steps)[::-1] * (1000 // steps)]
     visited = np.append(visited, 1.0)
     wanted = 1.0
     for now, then in pairwise(visited):
         x0, epsilon = np.sqrt(now) * STD**2 / variance(now), np.sqrt(1 - now) / variance(now)
         wanted *= np.sqrt(then) * x0 + np.sqrt(1 - then) * epsilon
     noise = random(3)
-    decoded = gaussian(steps=steps).decode(noise, zeros(3), seeds_of(3), "test")
+    decoded = gaussian(steps=steps).decode(noise, zeros(3), seeds_of(3))
     torch.testing.assert_close(decoded, noise * wanted, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize(("name", "steps"), [("ddim", 200), ("ddpm", 500), ("dpm_solver", 100), ("heun", 50)])
 def test_noise_becomes_the_data(name: str, steps: int) -> None:
     """The probability flow maps N(0, V(start)) to N(0, STD^2); enough steps come close to it."""
-    decoded = gaussian(sampler=name, steps=steps).decode(random(64), zeros(64), seeds_of(64), "test")
+    decoded = gaussian(sampler=name, steps=steps).decode(random(64), zeros(64), seeds_of(64))
     assert float(decoded.std()) == pytest.approx(STD, rel=0.015)
     assert abs(float(decoded.mean())) < 0.01
 
@@ -116,8 +120,8 @@ def test_inversion_finds_the_noise_and_the_noise_gives_the_data_back(inversion: 
     errors = []
     for steps in (20, 40, 80):
         sampler = gaussian(steps=steps, inversion=inversion)
-        noise = sampler.invert(data, zeros(8), "test")
-        again = sampler.decode(noise, zeros(8), seeds_of(8), "test")
+        noise = sampler.invert(data, zeros(8))
+        again = sampler.decode(noise, zeros(8), seeds_of(8))
         errors.append(float((again - data).abs().max() / data.abs().max()))
     assert float(noise.std()) == pytest.approx(float(random(8).std()), rel=0.03)
     assert errors[0] < {1: 0.2, 2: 0.02}[order]
@@ -130,7 +134,7 @@ def test_more_iterations_give_the_data_back_more_exactly() -> None:
     errors = []
     for iterations in (1, 2, 3):
         sampler = gaussian(steps=10, inversion_iterations=iterations)
-        again = sampler.decode(sampler.invert(data, zeros(4), "test"), zeros(4), seeds_of(4), "test")
+        again = sampler.decode(sampler.invert(data, zeros(4)), zeros(4), seeds_of(4))
         errors.append(float((again - data).abs().max()))
     assert errors[1] < errors[0] / 3
     assert errors[2] < errors[1] / 3
@@ -140,8 +144,8 @@ def test_more_iterations_give_the_data_back_more_exactly() -> None:
 
 
 def test_guidance_1_is_the_conditional_model_alone() -> None:
-    noise, labels = random(3), torch.tensor([0, 1, 2])
-    plain = gaussian(steps=5).decode(noise, labels, seeds_of(3), "test")
+    noise, told = random(3), Told(torch.tensor([0, 1, 2]))
+    plain = gaussian(steps=5).decode(noise, told, seeds_of(3))
     calls = []
 
     class Counting(Gaussian):
@@ -150,12 +154,12 @@ def test_guidance_1_is_the_conditional_model_alone() -> None:
             return super().forward(noisy, timestep, class_labels)
 
     sampler = Sampler(Counting(), SCHEDULE, settings(steps=5, guidance=2.0, batch_size=3))
-    assert torch.equal(sampler.decode(noise, labels, seeds_of(3), "test", guidance=1.0), plain)
+    assert torch.equal(sampler.decode(noise, told, seeds_of(3), guidance=1.0), plain)
     assert calls == [[0, 1, 2]] * 5
-    assert not torch.equal(sampler.decode(noise, labels, seeds_of(3), "test"), plain)  # the settings' guidance
+    assert not torch.equal(sampler.decode(noise, told, seeds_of(3)), plain)  # the settings' guidance
     assert calls[5:] == [[0, 1, 2], [3, 3, 3]] * 5
     calls.clear()
-    sampler.invert(noise, labels, "test")  # never guided
+    sampler.invert(noise, told)  # never guided
     assert calls == [[0, 1, 2]] * 6  # one evaluation a step, and one to begin with
 
 
@@ -163,15 +167,15 @@ def test_guidance_1_is_the_conditional_model_alone() -> None:
 def test_the_guidance_formula(guidance: float) -> None:
     """Ho & Salimans 2022: null + guidance (conditional - null), here by hand along three steps of DDIM."""
     sampler = gaussian(guidance=guidance, steps=3)
-    noise, labels = random(3), torch.tensor([0, 1, 2])
+    noise, told = random(3), Told(torch.tensor([0, 1, 2]))
     wanted = noise
     levels = sampler.ladder.alpha_bar
-    for timestep, now, then in zip(sampler.ladder.timesteps, levels[:-1], levels[1:], strict=True):
-        velocity = Gaussian()(wanted, timestep, zeros(3)).sample
+    for timestep, now, then in zip(sampler.ladder.levels, levels[:-1], levels[1:], strict=True):
+        velocity = Gaussian()(wanted, timestep, torch.zeros(3)).sample
         conditional = velocity * torch.tensor([1.0, 2.0, 3.0]).view(3, 1, 1, 1)
         output = (velocity + 5) * (1 - guidance) + guidance * conditional
         wanted = at_level(read_output(output, wanted, now, "v_prediction"), then)
-    decoded = sampler.decode(noise, labels, seeds_of(3), "test")
+    decoded = sampler.decode(noise, told, seeds_of(3))
     torch.testing.assert_close(decoded, wanted, rtol=1e-4, atol=1e-4)
 
 
@@ -227,7 +231,7 @@ def original() -> Any:
 
 
 def ours(original: Any, steps: int) -> Sampler:
-    schedule = DDPMScheduler.from_config(original.scheduler.config)
+    schedule = Schedule(DDPMScheduler.from_config(original.scheduler.config))
     return Sampler(original.unet, schedule, settings(steps=steps, inversion="ddim", batch_size=3))
 
 
@@ -255,7 +259,7 @@ def decode(original: Any, noise: torch.Tensor, steps: int, monkeypatch: pytest.M
 def test_parity_with_audio_diffusion_encode(original: Any, steps: int) -> None:
     pixels = bytes_of(3)
     wanted = encode(original, pixels, steps)
-    found = ours(original, steps).invert(images_of(pixels), zeros(3), "test")
+    found = ours(original, steps).invert(images_of(pixels), zeros(3))
     assert float((found - wanted).abs().max()) < 1e-3
     assert float(wanted.std()) == pytest.approx(1, abs=0.25)  # noise indeed
 
@@ -264,7 +268,7 @@ def test_parity_with_audio_diffusion_encode(original: Any, steps: int) -> None:
 def test_parity_with_audio_diffusion_decode(original: Any, steps: int, monkeypatch: pytest.MonkeyPatch) -> None:
     noise = random(3)
     images, wanted = decode(original, noise, steps, monkeypatch)
-    found = ours(original, steps).decode(noise, zeros(3), seeds_of(3), "test")
+    found = ours(original, steps).decode(noise, zeros(3), seeds_of(3))
     assert float((found - wanted).abs().max()) < 1e-3
     pixels = (found / 2 + 0.5).clamp(0, 1)[:, 0].numpy() * 255
     assert np.abs(pixels - images).max() < 0.5 + 1e-3 * 127.5  # its rounding, and the difference above
@@ -277,9 +281,9 @@ def test_parity_with_audio_diffusion_interpolation(original: Any, monkeypatch: p
     noise = encode(original, pixels, 50)
     _, wanted = decode(original, original.slerp(noise[0], noise[1], 0.5)[None], 50, monkeypatch)
     sampler = ours(original, 50)
-    inverted = sampler.invert(images_of(pixels), zeros(2), "test")
+    inverted = sampler.invert(images_of(pixels), zeros(2))
     mixed = slerp(inverted[:1], inverted[1:], torch.tensor([0.5]))
-    found = sampler.decode(mixed, zeros(1), [0], "test")
+    found = sampler.decode(mixed, zeros(1), [0])
     assert float((found - wanted).abs().max()) < 1e-3
     assert float(wanted.std()) > 0.2
 
@@ -295,12 +299,12 @@ def network(request: pytest.FixtureRequest) -> Sampler:
 
 HALF = torch.arange(16).expand(2, 16, 16) < 8
 RUNS: dict[str, Callable[[Sampler, torch.Tensor, torch.Tensor, list[int]], torch.Tensor]] = {
-    "invert": lambda sampler, x, labels, seeds: sampler.invert(x, labels, "test"),
-    "decode": lambda sampler, x, labels, seeds: sampler.decode(x, labels, seeds, "test"),
+    "invert": lambda sampler, x, labels, seeds: sampler.invert(x, Told(labels)),
+    "decode": lambda sampler, x, labels, seeds: sampler.decode(x, Told(labels), seeds),
     "vary": lambda sampler, x, labels, seeds: sampler.vary(
-        x, labels, [0.5 + seed % 2 / 2 for seed in seeds], seeds, "test"
+        x, Told(labels), [0.5 + seed % 2 / 2 for seed in seeds], seeds
     ),
-    "inpaint": lambda sampler, x, labels, seeds: sampler.inpaint(x, HALF, labels, seeds, "test"),
+    "inpaint": lambda sampler, x, labels, seeds: sampler.inpaint(x, HALF, Told(labels), seeds),
 }
 
 
@@ -326,7 +330,7 @@ def test_a_clips_result_is_its_own(network: Sampler, name: str) -> None:
 @pytest.mark.parametrize("name", ["ddim", "dpm_solver", "heun"])
 def test_a_deterministic_sampler_takes_nothing_from_the_seed(name: str) -> None:
     sampler = gaussian(sampler=name, steps=5)
-    one, other = (sampler.decode(random(2), zeros(2), seeds, "test") for seeds in ([1, 2], [3, 4]))
+    one, other = (sampler.decode(random(2), zeros(2), seeds) for seeds in ([1, 2], [3, 4]))
     assert torch.equal(one, other)
 
 
@@ -343,7 +347,7 @@ def test_no_clips_give_none(network: Sampler) -> None:
 def test_strength_0_gives_the_image_back(name: str) -> None:
     images = STD * random(3)
     sampler = gaussian(sampler=name, steps=5)
-    assert torch.equal(sampler.vary(images, zeros(3), [0.0] * 3, seeds_of(3), "test"), images)
+    assert torch.equal(sampler.vary(images, zeros(3), [0.0] * 3, seeds_of(3)), images)
 
 
 @pytest.mark.parametrize("name", ["ddim", "dpm_solver", "heun"])
@@ -352,8 +356,8 @@ def test_strength_1_decodes_the_noisiest_level(name: str) -> None:
     sampler = gaussian(sampler=name, steps=5)
     noise = torch.stack([torch.randn(images.shape[1:], generator=generator_of(seed, 1)) for seed in seeds])
     highest = sampler.ladder.alpha_bar[0]
-    wanted = sampler.decode(math.sqrt(highest) * images + math.sqrt(1 - highest) * noise, zeros(3), seeds, "test")
-    assert torch.equal(sampler.vary(images, zeros(3), [1.0] * 3, seeds, "test"), wanted)
+    wanted = sampler.decode(math.sqrt(highest) * images + math.sqrt(1 - highest) * noise, zeros(3), seeds)
+    assert torch.equal(sampler.vary(images, zeros(3), [1.0] * 3, seeds), wanted)
 
 
 def test_half_the_strength_starts_half_the_way() -> None:
@@ -364,7 +368,7 @@ def test_half_the_strength_starts_half_the_way() -> None:
     wanted = math.sqrt(levels[0]) * images + math.sqrt(1 - levels[0]) * noise
     for now, then in pairwise(levels):
         wanted *= (math.sqrt(then * now) * STD**2 + math.sqrt((1 - then) * (1 - now))) / variance(now)
-    found = sampler.vary(images, zeros(2), [0.5, 0.5], [1, 2], "test")
+    found = sampler.vary(images, zeros(2), [0.5, 0.5], [1, 2])
     torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-5)
 
 
@@ -374,7 +378,7 @@ def test_a_variation_is_further_off_the_stronger_it_is(name: str) -> None:
     images, sampler = STD * random(16), gaussian(sampler=name, steps=50)
     distances = []
     for strength in (0.0, 0.2, 0.4, 0.6, 0.8, 1.0):
-        varied = sampler.vary(images, zeros(16), [strength] * 16, seeds_of(16), "test")
+        varied = sampler.vary(images, zeros(16), [strength] * 16, seeds_of(16))
         distances.append(float((varied - images).square().mean().sqrt()))
     assert distances[0] == 0
     assert distances == sorted(set(distances))
@@ -386,11 +390,11 @@ def test_mixed_strengths_are_what_each_is_alone(name: str) -> None:
     sampler = Sampler(unet(4), SCHEDULE, settings(steps=4, sampler=name, batch_size=4))
     images, labels, seeds = STD * random(9), torch.arange(9) % 3, seeds_of(9)
     strengths = [0.5, 1.0, 0.0, 0.25, 0.5, 0.5, 1.0, 0.5, 0.5]
-    together = sampler.vary(images, labels, strengths, seeds, "test")
+    together = sampler.vary(images, Told(labels), strengths, seeds)
     for strength in set(strengths):
         chosen = [index for index, one in enumerate(strengths) if one == strength]
         apart = sampler.vary(
-            images[chosen], labels[chosen], [strength] * len(chosen), [seeds[index] for index in chosen], "test"
+            images[chosen], Told(labels[chosen]), [strength] * len(chosen), [seeds[index] for index in chosen]
         )
         assert torch.equal(apart, together[chosen])
 
@@ -398,7 +402,7 @@ def test_mixed_strengths_are_what_each_is_alone(name: str) -> None:
 def test_a_variation_leaves_its_input_as_it_was() -> None:
     images = STD * random(2)
     before = images.clone()
-    gaussian(steps=4).vary(images, zeros(2), [0.0, 1.0], [1, 2], "test")
+    gaussian(steps=4).vary(images, zeros(2), [0.0, 1.0], [1, 2])
     assert torch.equal(images, before)
 
 
@@ -411,7 +415,7 @@ class Correlated(torch.nn.Module):
     config = SimpleNamespace(num_class_embeds=2)
 
     def forward(self, noisy: torch.Tensor, timestep: int, class_labels: torch.Tensor) -> Any:
-        alpha_bar = SCHEDULE.alphas_cumprod[timestep].double()
+        alpha_bar = SCHEDULE.alpha_bar[timestep].double()
         covariance = STD**2 * torch.tensor([[1.0, RHO], [RHO, 1.0]], dtype=torch.float64)
         noised = alpha_bar * covariance + (1 - alpha_bar) * torch.eye(2, dtype=torch.float64)
         x0 = noisy.double() @ (alpha_bar.sqrt() * torch.linalg.solve(noised, covariance))
@@ -427,7 +431,7 @@ def slope_and_distance(sampler: str, resamplings: int) -> tuple[float, float]:
     sampling = Sampler(Correlated(), SCHEDULE, settings(sampler=sampler, steps=50, resamplings=resamplings))
     kept = STD * torch.randn((32, 1, 256, 2), generator=torch.Generator().manual_seed(0))
     kept[..., 1] = 100.0  # nothing of what is made anew may be looked at
-    painted = sampling.inpaint(kept, FIRST, zeros(32), seeds_of(32), "test")
+    painted = sampling.inpaint(kept, FIRST, zeros(32), seeds_of(32))
     assert torch.equal(painted[..., 0], kept[..., 0])
     first, second = painted[..., 0], painted[..., 1]
     slope = float((first * second).sum() / first.square().sum())
@@ -460,7 +464,7 @@ def test_the_kept_part_is_at_the_right_level_before_every_step(
     sampling = gaussian(sampler=sampler, steps=4, resamplings=resamplings)
     images = 3 + STD * random(16)
     keep = torch.arange(16).expand(1, 16, 16) < 10
-    painted = sampling.inpaint(images, keep, zeros(16), seeds_of(16), "test")
+    painted = sampling.inpaint(images, keep, zeros(16), seeds_of(16))
     assert torch.equal(painted[..., :10], images[..., :10])
     assert not torch.isclose(painted[..., 10:], images[..., 10:], atol=1e-4).any()
     assert [index for index, _ in seen] == [i for i in range(3) for _ in range(resamplings)] + [3]
@@ -476,12 +480,12 @@ def test_the_kept_part_is_at_the_right_level_before_every_step(
 def test_keeping_all_gives_the_image_back() -> None:
     images = STD * random(3)
     everything = torch.ones(1, 16, 16, dtype=torch.bool)
-    assert torch.equal(gaussian(steps=4).inpaint(images, everything, zeros(3), seeds_of(3), "test"), images)
+    assert torch.equal(gaussian(steps=4).inpaint(images, everything, zeros(3), seeds_of(3)), images)
 
 
 def test_keeping_nothing_is_sampling() -> None:
     images, nothing = 5 + random(64), torch.zeros(1, 16, 16, dtype=torch.bool)
     sampler = gaussian(sampler="ddpm", steps=200, resamplings=1)
-    painted = sampler.inpaint(images, nothing, zeros(64), seeds_of(64), "test")
+    painted = sampler.inpaint(images, nothing, zeros(64), seeds_of(64))
     assert float(painted.std()) == pytest.approx(STD, rel=0.03)
     assert abs(float(painted.mean())) < 0.01

@@ -56,7 +56,7 @@ def network(x: torch.Tensor, timestep: int) -> torch.Tensor:
 
 def fake_denoise(ladder: Ladder, prediction_type: str) -> Denoise:
     def denoise(x: torch.Tensor, index: int, alpha_bar: float) -> Denoised:
-        return read_output(network(x, ladder.timesteps[index]), x, alpha_bar, prediction_type)
+        return read_output(network(x, ladder.levels[index]), x, alpha_bar, prediction_type)
 
     return denoise
 
@@ -91,7 +91,7 @@ def test_the_ladder_is_diffusers_leading_one(beta_schedule: str, steps: int) -> 
     scheduler.set_timesteps(steps)
     ladder = Ladder.of(scheduler.alphas_cumprod, steps)
     assert len(ladder) == steps
-    assert list(ladder.timesteps) == scheduler.timesteps.tolist()
+    assert list(ladder.levels) == scheduler.timesteps.tolist()
     assert list(ladder.alpha_bar[:-1]) == scheduler.alphas_cumprod[scheduler.timesteps].tolist()
     assert ladder.alpha_bar[-1] == scheduler.final_alpha_cumprod == 1.0
     assert list(ladder.alpha_bar) == sorted(ladder.alpha_bar)
@@ -199,7 +199,7 @@ def test_dpm_solver_is_diffusers(beta_schedule: str, prediction_type: str, steps
         final_sigmas_type="zero",
     )
     ladder = Ladder.of(scheduler.alphas_cumprod, steps)
-    scheduler.set_timesteps(timesteps=list(ladder.timesteps))
+    scheduler.set_timesteps(timesteps=list(ladder.levels))
     start = wanted = random(2, 1, 8, 8)
     for timestep in scheduler.timesteps:
         wanted = scheduler.step(network(wanted, int(timestep)), timestep, wanted).prev_sample
@@ -216,7 +216,7 @@ def test_heun_is_diffusers(beta_schedule: str, prediction_type: str, steps: int)
         prediction_type=prediction_type,
     )
     ladder = Ladder.of(scheduler.alphas_cumprod, steps)
-    scheduler.set_timesteps(timesteps=list(ladder.timesteps))
+    scheduler.set_timesteps(timesteps=list(ladder.levels))
     start = random(2, 1, 8, 8)
     wanted = start / math.sqrt(ladder.alpha_bar[0])  # diffusers' state is x0 + sigma epsilon
     for timestep in scheduler.timesteps:

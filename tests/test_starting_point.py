@@ -13,14 +13,15 @@ from tiny_checkpoint import folder_of, save_checkpoints
 
 from soundaug import scratch
 from soundaug.codec import ClipScaling, LatentCodec, MelScaling
-from soundaug.diffusion import build_scheduler, build_unet, load_generator, save_generator
+from soundaug.diffusion import Told, build_unet, load_generator, save_generator
 from soundaug.errors import StudyError
 from soundaug.generator_training import Clips, GeneratorTraining
+from soundaug.schedule import Schedule
 from soundaug.starting_point import StartingPoint, starting_point
 
 PARAMS = tiny_params(features={"filters": "slaney"})
 CLIPS, UNSEEN = (
-    Clips(torch.from_numpy(clips.mel), torch.from_numpy(clips.class_id))
+    Clips(torch.from_numpy(clips.mel), Told(torch.from_numpy(clips.class_id)))
     for clips in (tiny_clips(), tiny_clips(fold=2, slices=1))
 )
 
@@ -41,8 +42,11 @@ def settings(**generator: Any) -> Any:
     return tiny_params(generator=generator).generator
 
 
-def start(features: Any = PARAMS.features, seed: int = 0, **generator: Any) -> StartingPoint:
-    return starting_point(settings(**generator), features, CLIPS.log_mels, UNSEEN.log_mels, 3, seed, "test")
+def start(
+    features: Any = PARAMS.features, seed: int = 0, sound_size: int | None = None, **generator: Any
+) -> StartingPoint:
+    clips, unseen = CLIPS.log_mels, UNSEEN.log_mels
+    return starting_point(settings(**generator), features, clips, unseen, 3, seed, "test", sound_size)
 
 
 def train(begin: StartingPoint, **generator: Any) -> GeneratorTraining:
@@ -70,10 +74,10 @@ def outputs(unet: UNet2DModel, labels: list[int] | None, channels: int = 1) -> t
 
 def test_a_fresh_network_of_mel_patches() -> None:
     found = start()
-    assert found.codec == MelScaling.of(PARAMS.features, settings())
+    assert found.codec == MelScaling.of(PARAMS.features, settings(), CLIPS.log_mels)
     assert weights_equal(found.unet, build_unet(settings(), (4, 8, 12), 3, seed=0))
     assert not weights_equal(found.unet, start(seed=1).unet)
-    assert found.scheduler.config == build_scheduler(settings()).config
+    assert found.schedule.scheduler.config == Schedule.of(settings()).scheduler.config
     assert found.figures == {}
     assert start(condition="none").unet.config.num_class_embeds is None
 
@@ -89,7 +93,7 @@ def test_a_fresh_network_of_latents(root: Path) -> None:
     latent = {"space": "latent", "autoencoder": settings().autoencoder.model_dump() | {"steps": 40}}
     found = start(**latent)
     assert isinstance(found.codec, LatentCodec)
-    assert found.codec.scaling == MelScaling(16, 21, -80.0, 20.0, patch=1, multiple=4)
+    assert found.codec.scaling == MelScaling.of(PARAMS.features, settings(space="latent"), CLIPS.log_mels)
     assert found.codec.image_shape == (2, 8, 12)  # two latent channels, half the sides of 16 x 24
     assert weights_equal(found.unet, build_unet(settings(**latent), (2, 8, 12), 3, seed=0))
     latents = found.codec.to_image(CLIPS.log_mels)
@@ -126,8 +130,8 @@ def test_a_checkpoint_that_learns_classes_says_the_same_at_first(checkpoints: di
         assert torch.equal(outputs(found.unet, labels), wanted)
     assert wanted.std() > 0.01
     assert found.codec == ClipScaling(16, 21, 24, 70.0, -80.0)
-    assert torch.equal(found.scheduler.alphas_cumprod, checkpoints["pixel"].scheduler.alphas_cumprod)
-    assert (found.scheduler.config.prediction_type, found.scheduler.config.clip_sample) == ("epsilon", False)
+    assert torch.equal(found.schedule.alpha_bar, checkpoints["pixel"].scheduler.alphas_cumprod)
+    assert (found.schedule.prediction, found.schedule.scheduler.config.clip_sample) == ("epsilon", False)
     assert found.figures == {}
 
 
@@ -151,7 +155,7 @@ def test_a_latent_checkpoint_brings_its_autoencoder(checkpoints: dict[str, Any])
     found = start(pretrained=str(folder_of(checkpoints["latent"])))  # whatever generator.space
     assert isinstance(found.codec, LatentCodec)
     assert weights_equal(found.codec.autoencoder, checkpoints["latent"].vqvae)
-    assert found.scheduler.config.prediction_type == "v_prediction"
+    assert found.schedule.prediction == "v_prediction"
     assert torch.equal(outputs(found.unet, [0, 2], 2), outputs(checkpoints["latent"].unet, None, 2))
     image = found.codec.to_image(CLIPS.log_mels[:2])
     assert image.shape == (2, *found.codec.image_shape) == (2, 2, 8, 12)
@@ -175,13 +179,13 @@ def test_no_steps_leave_a_checkpoint_as_it_is(checkpoints: dict[str, Any], tmp_p
     before = {name: tensor.clone() for name, tensor in begin.unet.state_dict().items()}
     training = train(begin, **checkpoint)
     assert (training.step, training.history) == (0, [])
-    save_generator(tmp_path / "fold1", training.unet, training.scheduler, training.codec)
-    unet, codec, scheduler = load_generator(tmp_path / "fold1")
+    save_generator(tmp_path / "fold1", training.unet, training.schedule, training.codec)
+    unet, codec, schedule = load_generator(tmp_path / "fold1")
     assert all(torch.equal(tensor, before[name]) for name, tensor in unet.state_dict().items())
     assert torch.equal(outputs(unet, [1, 3]), outputs(checkpoints["pixel"].unet, None))
     assert codec == begin.codec
-    assert scheduler.config.prediction_type == "epsilon"
-    assert torch.equal(scheduler.alphas_cumprod, checkpoints["pixel"].scheduler.alphas_cumprod)
+    assert schedule.prediction == "epsilon"
+    assert torch.equal(schedule.alpha_bar, checkpoints["pixel"].scheduler.alphas_cumprod)
 
 
 # what does not fit
@@ -231,14 +235,38 @@ def test_other_classes_are_refused(
     assert str(raised.value) == line
 
 
-def test_a_network_conditioned_on_sound_is_refused(checkpoints: dict[str, Any]) -> None:
+def test_a_network_conditioned_on_sound_must_be_told_one(checkpoints: dict[str, Any]) -> None:
     name = str(folder_of(checkpoints["conditional"]))
     with pytest.raises(StudyError) as raised:
         start(pretrained=name)
+    line = f"generator.condition: found class with the UNet2DConditionModel of {name}, wanted sound"
+    assert str(raised.value) == line
+
+
+def test_a_network_conditioned_on_sound_learns_classes(checkpoints: dict[str, Any]) -> None:
+    pipeline = checkpoints["conditional"]
+    size = pipeline.unet.config.cross_attention_dim
+    found = start(pretrained=str(folder_of(pipeline)), condition="sound", sound_size=size)
+    assert found.unet.config.num_class_embeds == 4
+    image, sounds = torch.randn((2, 1, 16, 24)), torch.randn((2, 1, size))
+    with torch.no_grad():
+        wanted = pipeline.unet.eval()(image, 7, sounds).sample
+        told = found.unet.eval()(image, 7, sounds, class_labels=torch.tensor([0, 2])).sample
+    torch.testing.assert_close(told, wanted, rtol=1e-4, atol=1e-5)
+    with pytest.raises(StudyError) as raised:
+        start(pretrained=str(folder_of(pipeline)), condition="sound", sound_size=size + 1)
     assert str(raised.value) == (
-        f"generator.pretrained: found a UNet2DConditionModel in {name}, wanted a UNet2DModel: one conditioned on sound "
-        "is not supported"
+        f"generator.pretrained: found a network told sounds of {size} numbers, wanted {size + 1}, as the classifier "
+        "(its last channels) hears them"
     )
+
+
+def test_a_network_without_sound_is_not_told_one(checkpoints: dict[str, Any]) -> None:
+    name = str(folder_of(checkpoints["pixel"]))
+    with pytest.raises(StudyError) as raised:
+        start(pretrained=name, condition="sound", sound_size=8)
+    line = f"generator.condition: found sound with the UNet2DModel of {name}, wanted class or none"
+    assert str(raised.value) == line
 
 
 def test_a_front_end_that_does_not_fit_is_refused(checkpoints: dict[str, Any]) -> None:

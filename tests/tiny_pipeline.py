@@ -48,7 +48,7 @@ TINY = {
     "evaluate.bootstrap": 100,
 }
 
-FOLD_STAGES = ("train_generator", "train_selector", "generate", "invert", "featurize_generated")
+FOLD_STAGES = ("train_encoder", "train_generator", "train_selector", "generate", "invert", "featurize_generated")
 
 
 def tiny_params(changes: Mapping[str, Any] | None = None) -> dict[str, Any]:

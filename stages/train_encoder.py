@@ -1,0 +1,44 @@
+"""train_encoder: a classifier of the training folds whose embeddings of sounds condition the generator."""
+
+import argparse
+from pathlib import Path
+
+from soundaug.errors import run_stage
+from soundaug.outputs import whole, write_json
+from soundaug.params import load_params
+
+FEATURES = Path("data/features")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--fold", type=int, required=True, help="the fold held out")
+    fold = parser.parse_args().fold
+    params = load_params()
+    folder = Path(f"data/models/encoder/fold{fold}")
+    if params.generator.condition != "sound":  # torch is not even imported
+        with whole(folder) as partial:
+            write_json(partial / "config.json", {"condition": "no sound"})
+        print(f"encoder, fold {fold} held out: not needed, the generator is told no sound")
+        return
+    from soundaug.encoder import SoundEncoder
+    from soundaug.packed import class_list, split
+    from soundaug.training import train_classifier
+
+    train, _ = split(FEATURES, fold)
+    trained = train_classifier(
+        train,
+        None,
+        train,  # no test clip is looked at, not even for the curves
+        len(class_list(FEATURES)),
+        params.features,
+        params.training,
+        params.classifier,
+        params.seed + fold,
+        label=f"encoder, fold {fold} held out",
+    )
+    SoundEncoder.fit(trained.model, train.mel).save(folder)
+
+
+if __name__ == "__main__":
+    run_stage(main)
