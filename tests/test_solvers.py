@@ -147,8 +147,8 @@ def test_the_true_output_is_read_as_the_truth(alpha_bar: float) -> None:
 
 
 def test_no_other_prediction_is_read() -> None:
-    with pytest.raises(ValueError, match="'flow', wanted epsilon, v_prediction or sample"):
-        read_output(random(1), random(1), 0.5, "flow")
+    with pytest.raises(ValueError, match="'score', wanted epsilon, v_prediction, sample or flow"):
+        read_output(random(1), random(1), 0.5, "score")
 
 
 # Against diffusers
