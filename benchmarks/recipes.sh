@@ -16,19 +16,20 @@ recipe() {
         -S generate.per_class=50 -S generate.inversion=fixed_point "$@"
 }
 
-# v-prediction with min-SNR weights, images of 4 x 4 mel bins a channel
-recipe v -S 'generator.channels=[64,128,192]' -S generator.steps=510
-recipe sound -S 'generator.channels=[64,128,192]' -S generator.steps=450 -S generator.condition=sound
+# v-prediction with min-SNR weights, unless said otherwise; images of 4 x 4 mel bins a channel
+min_snr="-S generator.log_sigma=null -S generator.min_snr_gamma=5.0"
+recipe v $min_snr -S 'generator.channels=[64,128,192]' -S generator.steps=510
+recipe sound $min_snr -S 'generator.channels=[64,128,192]' -S generator.steps=450 -S generator.condition=sound
 # EDM: log-normal noise levels, one weight; in variance-preserving coordinates its network predicts the velocity
 recipe edm -S 'generator.channels=[64,128,192]' -S generator.steps=510 \
     -S 'generator.log_sigma=[-0.5,1.2]' -S generator.min_snr_gamma=null
 recipe flow -S 'generator.channels=[64,128,192]' -S generator.steps=510 -S generator.prediction=flow \
     -S 'generator.log_sigma=[0.0,1.0]' -S generator.min_snr_gamma=null
-recipe patch2 -S generator.patch=2 -S 'generator.channels=[32,64,128,192]' -S generator.steps=325
-recipe wide -S 'generator.channels=[96,192,288]' -S generator.steps=260
-recipe small -S 'generator.channels=[48,96,144]' -S generator.steps=820
-recipe latent -S generator.space=latent -S 'generator.channels=[64,128,192]' -S generator.steps=360
-recipe pixel -S generator.patch=1 -S 'generator.channels=[16,32,64,128,192]' -S generator.steps=213
+recipe patch2 $min_snr -S generator.patch=2 -S 'generator.channels=[32,64,128,192]' -S generator.steps=325
+recipe wide $min_snr -S 'generator.channels=[96,192,288]' -S generator.steps=260
+recipe small $min_snr -S 'generator.channels=[48,96,144]' -S generator.steps=820
+recipe latent $min_snr -S generator.space=latent -S 'generator.channels=[64,128,192]' -S generator.steps=360
+recipe pixel $min_snr -S generator.patch=1 -S 'generator.channels=[16,32,64,128,192]' -S generator.steps=213
 
 mkdir -p reports/recipes
 dvc exp show --csv --no-pager --drop '.*' --keep 'Experiment|.*generator\..*|inversion\..*' >reports/recipes/recipes.csv
