@@ -7,7 +7,11 @@ is judged as in the stage assess_generator.
 """
 
 import argparse
+import math
+import multiprocessing
 import resource
+import time
+from concurrent.futures import ProcessPoolExecutor
 from copy import deepcopy
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -26,6 +30,7 @@ from soundaug.audio import from_pcm16
 from soundaug.codec import Codec
 from soundaug.device import autocast, choose_device
 from soundaug.diffusion import Told, Unet, ask, diffusion_loss, load_generator, place
+from soundaug.encoder import load_encoder
 from soundaug.errors import run_stage
 from soundaug.generation import Parents, generate
 from soundaug.interpolation import Pair
@@ -38,6 +43,7 @@ from soundaug.schedule import Schedule
 REPORTS = Path("reports/benchmarks")
 STUDY_PER_CLASS = 100  # clips a class of the published study, by which its parents are counted
 BATCH = 64
+COMMON = {"method": "interpolation", "guidance": 1.0, "alpha": [0.5], "parents": 2, "batch_size": BATCH}
 SECOND_ORDER = {"sampler": "dpm_solver", "inversion": "fixed_point", "inversion_iterations": 1, "steps": 12}
 PARITY = {
     "sampler": "ddim",
@@ -47,30 +53,37 @@ PARITY = {
     "precision": "float32",
 }
 PIPELINE, SAME, OWN = "AudioDiffusionPipeline", "the same weights", "the study's generator"
-COSTS = {"clips": (64, 128, 256, 512), "steps": (5, 10, 20, 40), "batch": (8, 16, 32, 64, 128)}  # what is tried
+COSTS = {"clips": (128, 256, 512, 1024), "steps": (5, 10, 20, 40), "batch": (8, 16, 32, 64, 128)}  # what is tried
+COSTS_AT = {"clips": 128, "steps": 5, "batch": BATCH}  # what the other two are meanwhile
 SOUNDED = 8  # clips whose sound is timed
 FIGURES = ("accuracy_score", "label_agreement", "kid_ratio")
 
 
 class Maker(NamedTuple):
-    """A network with all it takes to make clips."""
+    """A network with all it takes to make clips, and what it is told of the training clips."""
 
     unet: Unet
     schedule: Schedule
     codec: Codec
+    told: Told
     settings: Generate
 
-    def parents(self, study: Study) -> Parents:
-        """The study's training clips for this network."""
-        labels = torch.from_numpy(study.train.class_id)
-        return Parents(self.codec, study.log_mels, Told(labels), study.train.name.tolist())
+    @classmethod
+    def own(cls, study: Study, **changes: object) -> "Maker":
+        """The study's generator with the settings of params.yaml and ``changes``."""
+        unet, codec, schedule = load_generator(study.generator)
+        folder, sounds = study.generator / "encoder", None
+        if folder.exists():
+            sounds = load_encoder(folder, study.params.features)(study.train.mel)
+        told = Told(torch.from_numpy(study.train.class_id), sounds)
+        return cls(unet, schedule, codec, told, study.params.generate.model_copy(update=COMMON | changes))
 
     def make(self, study: Study, pairs: list[Pair]) -> np.ndarray:
         """The log mels [N, n_mels, T] in dB of ``pairs``."""
         sampler = Sampler(self.unet, self.schedule, self.settings)
+        parents = Parents(self.codec, study.log_mels, self.told, study.train.name.tolist())
         with TemporaryDirectory() as folder:
-            parents, rate = self.parents(study), study.params.features.frames_per_second
-            made, _ = generate(sampler, parents, pairs, rate, Path(folder))
+            made, _ = generate(sampler, parents, pairs, study.params.features.frames_per_second, Path(folder))
             return np.array(made.array())
 
 
@@ -99,15 +112,14 @@ def main() -> None:
     study = Study.load(params, args.fold or params.folds[0])
     unet = study.train_pixel_unet(args.pixel_steps)
     pairs, parents = study.pairs(args.per_class), parents_a_clip(study.pairs(STUDY_PER_CLASS))
-    common = {"guidance": 1.0, "alpha": [0.5], "parents": 2, "batch_size": BATCH}
     pixel = Maker(
         unet,
         Schedule(DDPMScheduler(clip_sample=False)),
         published.clip_scaling(params.features, quantized=False),
-        params.generate.model_copy(update=common | SECOND_ORDER),
+        Told(torch.from_numpy(study.train.class_id)),
+        params.generate.model_copy(update=COMMON | SECOND_ORDER),
     )
-    trained, codec, schedule = load_generator(study.generator)
-    own = Maker(trained, schedule, codec, params.generate.model_copy(update=common))
+    own = Maker.own(study)
 
     pipeline = published.pipeline_of(deepcopy(unet), params.features)
     pictures = published.to_pictures(study.log_mels[:2], params.features)
@@ -128,7 +140,7 @@ def main() -> None:
         rows.append((name, seconds[name], theirs / seconds[name], *(quality.get(figure, "") for figure in FIGURES)))
     write_csv(REPORTS / "generate.csv", ["side", "seconds_a_clip", "ratio", *FIGURES], rows)
     write_peak(own, study, args.repeats)
-    write_costs(own, study)
+    write_costs(study.fold)
     for side, found, ratio, *figures in rows:
         shown = ", ".join(f"{figure} {value}" for figure, value in zip(FIGURES, figures, strict=True))
         print(f"{side}: {found:.3f} s a clip, ratio {ratio:.1f}, {shown}")
@@ -144,7 +156,7 @@ def cost_of(maker: Maker, study: Study, parents: float, repeats: int) -> Cost:
     """Medians over full batches."""
     sampler = Sampler(maker.unet, maker.schedule, maker.settings)
     chosen = torch.linspace(0, len(study.log_mels) - 1, BATCH).long()
-    told = Told(torch.from_numpy(study.train.class_id)).rows(chosen)
+    told = maker.told.rows(chosen)
     images = maker.codec.to_image(study.log_mels[chosen])
     noise = sampler.invert(images, told)
     invert = timed(lambda: sampler.invert(images, told), repeats, warm_up=0).median
@@ -230,20 +242,20 @@ def write_peak(own: Maker, study: Study, repeats: int) -> None:
     settings, device = study.params.generator, choose_device()
     unet = deepcopy(own.unet)
     place(unet, device)
-    image, label = torch.zeros((1, *own.codec.image_shape)), torch.zeros(1, dtype=torch.int64)
-    told = Told(label) if unet.config.num_class_embeds is not None else Told()
-    unet.eval()
-    with torch.no_grad():
-        operations = flop(lambda: ask(unet, image.to(device), 500, told.to(device)))
     images = torch.randn((settings.batch_size, *own.codec.image_shape), device=device)
     images = images.contiguous(memory_format=torch.channels_last)
-    labels = Told(label.expand(len(images))).to(device) if told.labels is not None else Told()
+    told = Told()
+    if unet.config.num_class_embeds is not None:
+        told = own.told.rows(torch.zeros(len(images), dtype=torch.int64)).to(device)
+    unet.eval()
+    with torch.no_grad():
+        operations = flop(lambda: ask(unet, images, 500, told)) / len(images)
     optimizer = torch.optim.AdamW(unet.parameters())
 
     def train() -> None:
         levels = torch.full((len(images),), 500, device=device)
         with autocast(device, settings.precision):
-            loss = diffusion_loss(unet, own.schedule, images, labels, levels, torch.randn_like(images), 5.0)
+            loss = diffusion_loss(unet, own.schedule, images, told, levels, torch.randn_like(images), 5.0)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(unet.parameters(), settings.clip_norm)
@@ -251,7 +263,7 @@ def write_peak(own: Maker, study: Study, repeats: int) -> None:
 
     def sample() -> None:
         with torch.inference_mode(), autocast(device, settings.precision):
-            ask(unet, images, 500, labels)
+            ask(unet, images, 500, told)
 
     with autocast(device, settings.precision):
         precision = (torch.ones(1, 1, device=device) @ torch.ones(1, 1, device=device)).dtype
@@ -274,28 +286,29 @@ def write_peak(own: Maker, study: Study, repeats: int) -> None:
     write_csv(REPORTS / "generate_peak.csv", [*columns, *(f"time_{kind}" for kind in kinds)], rows)
 
 
-def write_costs(own: Maker, study: Study) -> None:
-    """Seconds and memory against clips, steps and batch."""
+def write_costs(fold: int) -> None:
+    """Seconds and memory of the whole of `generate` against clips, steps and batch, each in a process of its own."""
     rows = []
-    labels = torch.from_numpy(study.train.class_id)
+    spawn = multiprocessing.get_context("spawn")
+    for axis, values in COSTS.items():
+        for value in values:
+            at = COSTS_AT | {axis: value}
+            with ProcessPoolExecutor(1, mp_context=spawn) as process:
+                seconds, memory = process.submit(cost_of_making, fold, **at).result()
+            rows.append({"axis": axis, "value": value, **at, "seconds": seconds, "peak_memory_mb": memory})
+    write_csv(REPORTS / "generate_costs.csv", list(rows[0]), (row.values() for row in rows))
+    plot_costs(REPORTS / "generate_costs.png", rows)
 
-    def measure(axis: str, value: int, clips: int, **changes: int) -> None:
-        sampler = Sampler(own.unet, own.schedule, own.settings.model_copy(update=changes))
-        noise = torch.randn((clips, *own.codec.image_shape), generator=torch.Generator().manual_seed(0))
-        told = Told(labels[torch.arange(clips) % len(labels)])
-        seconds = timed(lambda: sampler.decode(noise, told, range(clips)), 3).median
-        memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        rows.append((axis, value, clips, sampler.settings.steps, sampler.settings.batch_size, seconds, memory))
 
-    for clips in COSTS["clips"]:
-        measure("clips", clips, clips, steps=COSTS["steps"][0], batch_size=BATCH)
-    for steps in COSTS["steps"]:
-        measure("steps", steps, BATCH, steps=steps, batch_size=BATCH)
-    for batch in COSTS["batch"]:
-        measure("batch", batch, COSTS["batch"][-1], steps=COSTS["steps"][0], batch_size=batch)
-    columns = ["axis", "value", "clips", "steps", "batch_size", "seconds", "peak_memory_mb"]
-    write_csv(REPORTS / "generate_costs.csv", columns, rows)
-    plot_costs(REPORTS / "generate_costs.png", [dict(zip(columns, row, strict=True)) for row in rows])
+def cost_of_making(fold: int, clips: int, steps: int, batch: int) -> tuple[float, float]:
+    """Seconds that ``clips`` take once a batch has been made, and this process's peak memory in MB."""
+    study = Study.load(load_params(), fold)
+    maker = Maker.own(study, steps=steps, batch_size=batch)
+    pairs = study.pairs(math.ceil(clips / len(study.classes)))[:clips]
+    maker.make(study, pairs[:batch])
+    start = time.perf_counter()
+    maker.make(study, pairs)
+    return time.perf_counter() - start, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 if __name__ == "__main__":

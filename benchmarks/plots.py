@@ -30,16 +30,20 @@ def plot_factors(path: Path, rungs: Sequence[tuple[str, float]]) -> None:
 
 
 def plot_costs(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Seconds against clips, steps and batch, each with the proportion through its largest value."""
+    """Seconds (above) and peak memory (below) against each axis; dotted: proportion through the largest value."""
     table = pd.DataFrame(rows)
-    figure, panels = plt.subplots(1, 3, figsize=(11, 3.4), layout="constrained")
-    for axes, (axis, part) in zip(panels, table.groupby("axis", sort=False), strict=True):
-        sns.lineplot(part, x="value", y="seconds", marker="o", ax=axes)
+    axes_of = table.groupby("axis", sort=False)
+    figure, panels = plt.subplots(2, len(axes_of), figsize=(11, 6), layout="constrained", squeeze=False, sharex="col")
+    for (above, below), (axis, part) in zip(panels.T, axes_of, strict=True):
+        sns.lineplot(part, x="value", y="seconds", marker="o", ax=above)
+        sns.lineplot(part, x="value", y="peak_memory_mb", marker="o", ax=below)
+        last = part.iloc[-1]
         if axis != "batch":
-            last = part.iloc[-1]
-            axes.axline((0, 0), (last["value"], last["seconds"]), color="grey", linestyle=":", linewidth=1)
-        axes.set(xlabel=str(axis), ylabel="seconds", ylim=(0, None), xlim=(0, None))
-    panels[2].set_title(f"{table.iloc[-1]['clips']} clips by batch size", fontsize="medium")
+            above.axline((0, 0), (last["value"], last["seconds"]), color="grey", linestyle=":", linewidth=1)
+        others = ", ".join(f"{name} {last[name]}" for name in ("clips", "steps", "batch") if name != axis)
+        above.set_title(others, fontsize="medium")
+        above.set(ylabel="seconds", ylim=(0, None), xlim=(0, None))
+        below.set(xlabel=str(axis), ylabel="peak memory, MB", ylim=(0, None))
     sns.despine(figure)
     _save(path, figure)
 

@@ -48,12 +48,14 @@ def test_generate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytes
         (generate, "SECOND_ORDER", generate.SECOND_ORDER | {"steps": 2}),
         (generate, "BATCH", 4),
         (generate, "SOUNDED", 2),
-        (generate, "COSTS", {"clips": (4, 8), "steps": (1, 2), "batch": (2, 4)}),
+        (generate, "COMMON", generate.COMMON | {"batch_size": 4}),
+        (generate, "COSTS", {"clips": (4, 8)}),
+        (generate, "COSTS_AT", {"clips": 4, "steps": 2, "batch": 4}),
         (measure, "PEAK_SIDES", (64,)),
     ):
         monkeypatch.setattr(module, name, value)
     monkeypatch.setattr(sys, "argv", ["generate", "--per-class", "1", "--pixel-steps", "2", "--repeats", "1"])
-    with workspace(tmp_path, tiny_params({"folds": [1], "controls": []})):
+    with workspace(tmp_path, tiny_params({"folds": [1], "controls": [], "generator.condition": "sound"})):
         run("fetch")
         run("featurize")
         run("train_encoder", "--fold", 1)
@@ -81,9 +83,12 @@ def test_generate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytes
     assert product == pytest.approx(float(changes[-1]["ratio"]))
     for row in rows(reports / "generate_peak.csv"):
         assert float(row["share"]) == pytest.approx(float(row["gflop_a_second"]) / float(row["peak_gflop_a_second"]))
-    assert [row["axis"] for row in rows(reports / "generate_costs.csv")] == ["clips"] * 2 + ["steps"] * 2 + [
-        "batch"
-    ] * 2
+    costs = rows(reports / "generate_costs.csv")
+    assert [(row["axis"], row["value"], row["clips"], row["steps"]) for row in costs] == [
+        ("clips", "4", "4", "2"),
+        ("clips", "8", "8", "2"),
+    ]
+    assert all(float(row["seconds"]) > 0 and float(row["peak_memory_mb"]) > 100 for row in costs)
     for name in ("generate_factors.png", "generate_costs.png"):
         assert (reports / name).read_bytes().startswith(b"\x89PNG")
 
