@@ -34,9 +34,9 @@ from soundaug.encoder import load_encoder
 from soundaug.errors import run_stage
 from soundaug.generation import Parents, generate
 from soundaug.interpolation import Pair
+from soundaug.mel_to_audio import MelToAudio, sound
 from soundaug.outputs import write_csv
 from soundaug.params import Generate, load_params
-from soundaug.phase import PhaseReconstruction, reconstruct
 from soundaug.sampling import Sampler
 from soundaug.schedule import Schedule
 
@@ -161,10 +161,10 @@ def cost_of(maker: Maker, study: Study, parents: float, repeats: int) -> Cost:
     noise = sampler.invert(images, told)
     invert = timed(lambda: sampler.invert(images, told), repeats, warm_up=0).median
     decode = timed(lambda: sampler.decode(noise, told, range(BATCH)), repeats).median
-    phase = PhaseReconstruction(study.front_end, study.params.invert)
+    mel_to_audio = MelToAudio(study.front_end, study.params.invert)
     log_mels = study.log_mels[chosen[:SOUNDED]].numpy()
-    sound = timed(lambda: reconstruct(log_mels, range(SOUNDED), phase, "sound"), repeats).median
-    return Cost(invert / BATCH, decode / BATCH, sound / SOUNDED, parents)
+    sounded = timed(lambda: sound(log_mels, range(SOUNDED), mel_to_audio, "sound"), repeats).median
+    return Cost(invert / BATCH, decode / BATCH, sounded / SOUNDED, parents)
 
 
 def factors(
@@ -212,8 +212,8 @@ def write_factors(rungs: list[tuple[str, float]]) -> None:
 
 def our_sounds(maker: Maker, study: Study, pairs: list[Pair]) -> np.ndarray:
     """Waveforms [N, n_samples] of ``pairs``, as the stages generate and invert make them."""
-    phase = PhaseReconstruction(study.front_end, study.params.invert)
-    samples, _ = reconstruct(maker.make(study, pairs), [pair.seed for pair in pairs], phase, "sounds")
+    mel_to_audio = MelToAudio(study.front_end, study.params.invert)
+    samples, _ = sound(maker.make(study, pairs), [pair.seed for pair in pairs], mel_to_audio, "sounds")
     return from_pcm16(samples)
 
 
@@ -296,7 +296,7 @@ def write_costs(fold: int) -> None:
             with ProcessPoolExecutor(1, mp_context=spawn) as process:
                 seconds, memory = process.submit(cost_of_making, fold, **at).result()
             rows.append({"axis": axis, "value": value, **at, "seconds": seconds, "peak_memory_mb": memory})
-    write_csv(REPORTS / "generate_costs.csv", list(rows[0]), (row.values() for row in rows))
+    write_csv(REPORTS / "generate_costs.csv", list(rows[0]), (list(row.values()) for row in rows))
     plot_costs(REPORTS / "generate_costs.png", rows)
 
 

@@ -48,6 +48,22 @@ def plot_costs(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     _save(path, figure)
 
 
+def plot_convergence(path: Path, magnitudes: Sequence[Any], mels: Sequence[Any]) -> None:
+    """Error against time, a line a method: phases for true magnitudes, and mels back to audio."""
+    figure, panels = plt.subplots(1, 2, figsize=(12, 4.6), layout="constrained")
+    labels = ("spectral convergence, dB", "RMS error of the log mel, dB")
+    for axes, sides, label in zip(panels, (magnitudes, mels), labels, strict=True):
+        table = pd.DataFrame(sides)
+        table["seconds_a_clip"] *= 1000
+        sns.lineplot(table, x="seconds_a_clip", y="error", hue="method", style="method", markers=True, ax=axes)
+        axes.set(xscale="log", xlabel="milliseconds a clip", ylabel=label)
+        axes.get_legend().set_title("")
+    panels[0].set_title("phases for true magnitudes (n_fft 1024, hop 256)", fontsize="medium")
+    panels[1].set_title("audio-diffusion's mels (256 bands) to audio", fontsize="medium")
+    sns.despine(figure)
+    _save(path, figure)
+
+
 def _save(path: Path, figure: Any) -> None:
     with whole(path) as partial:
         figure.savefig(partial, dpi=DPI, format="png", metadata={"Software": None})

@@ -4,13 +4,14 @@ import csv
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import torch
 import torch.nn.functional as F
 from diffusers import AutoencoderKL
 from tqdm import tqdm
 
+from soundaug.checkpoint import Stateful, load_checkpoint, save_checkpoint
 from soundaug.codec import Codec, LatentCodec
 from soundaug.device import autocast, choose_device, generator_of
 from soundaug.errors import StudyError
@@ -118,6 +119,7 @@ class AutoencoderTraining:
         self.history: list[tuple[float, ...]] = []
         self.step = 0
         self._losses: list[tuple[float, ...]] = []
+        self._parts: dict[str, Stateful] = {"autoencoder": self.autoencoder, "optimizer": self.optimizer}
         self._scratch = Scratch(
             "train_autoencoder",
             settings,
@@ -214,28 +216,14 @@ class AutoencoderTraining:
         return loss.item(), l1, kl
 
     def _checkpoint(self) -> None:
-        state: dict[str, Any] = {
-            "step": self.step,
-            "autoencoder": self.autoencoder.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "random": self.random.get_state(),
-            "history": self.history,
-            "losses": self._losses,
-        }
-        with whole(self._scratch.file("checkpoint.pt")) as partial:
-            torch.save(state, partial)
+        progress = {"step": self.step, "history": self.history, "losses": self._losses}
+        save_checkpoint(self._scratch.file("checkpoint.pt"), self._parts, self.random, progress)
 
     def _resume(self) -> None:
-        path = self._scratch.file("checkpoint.pt")
-        if not path.exists():
-            return
-        state = torch.load(path, map_location="cpu", weights_only=True)
-        self.autoencoder.load_state_dict(state["autoencoder"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.random.set_state(state["random"])
-        self.history = [tuple(row) for row in state["history"]]
-        self._losses = [tuple(row) for row in state["losses"]]
-        self.step = state["step"]
+        progress = load_checkpoint(self._scratch.file("checkpoint.pt"), self._parts, self.random)
+        if progress is not None:
+            self.step = progress["step"]
+            self.history, self._losses = ([tuple(row) for row in progress[name]] for name in ("history", "losses"))
 
 
 def reconstruction_rmse_db(codec: LatentCodec, log_mels: torch.Tensor) -> float:

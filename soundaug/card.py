@@ -31,8 +31,14 @@ def write_card(
         front["base_model"] = generator.pretrained  # the hub takes its own names only
     given = f"Classes by index: {', '.join(f'{index} {name}' for index, name in enumerate(classes))}; "
     given += f"index {len(classes)} is no\n  class, for classifier-free guidance."
+    if generator.condition == "sound":
+        given += (
+            "\n  Each clip also has the embedding of a sound, by the classifier in encoder/: of itself in training,"
+            "\n  of its parents, mixed, when clips are made. It is a sequence of one, attended to by the attention."
+        )
     if generator.condition == "none":
         given = "Not told any class: what it makes is of none in particular."
+    network = "UNet2DConditionModel" if generator.condition == "sound" else "UNet2DModel"
     text = f"""---
 {yaml.safe_dump(front, sort_keys=False, allow_unicode=True)}---
 
@@ -55,7 +61,7 @@ A model of {features.n_mels} x {features.n_frames} mel spectrograms of {features
 ```yaml
 {yaml.safe_dump(generator.model_dump(), sort_keys=False, allow_unicode=True)}```
 
-`diffusers.UNet2DModel.from_pretrained(folder, subfolder="unet")` loads the network,
+`diffusers.{network}.from_pretrained(folder, subfolder="unet")` loads the network,
 `diffusers.DDPMScheduler.from_pretrained(folder, subfolder="scheduler")` its noise schedule.
 """
     with whole(path) as partial:

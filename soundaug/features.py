@@ -32,6 +32,12 @@ class MelFrontEnd:
             mel_scale=settings.filters,
         )
 
+    def to(self, device: torch.device) -> "MelFrontEnd":
+        """The same front end on ``device``."""
+        moved = MelFrontEnd(self.settings)
+        moved._transform.to(device)
+        return moved
+
     @property
     def filters(self) -> torch.Tensor:
         """The mel filters [n_mels, n_fft / 2 + 1]."""

@@ -13,6 +13,7 @@ from torch.nn.parallel import DistributedDataParallel
 from tqdm import tqdm
 
 from soundaug import diffusion, processes
+from soundaug.checkpoint import Stateful, load_checkpoint, save_checkpoint
 from soundaug.device import autocast, choose_device, generator_of
 from soundaug.diffusion import Told, diffusion_loss, place
 from soundaug.errors import StudyError
@@ -73,6 +74,11 @@ class GeneratorTraining:
         self.history: list[tuple[int, float, float, float | None]] = []
         self.step = 0
         self._losses: list[float] = []
+        self._parts: dict[str, Stateful] = {
+            "unet": self.unet,
+            "optimizer": self.optimizer,
+            "averaged": self.averaged,
+        }
         self._scratch = Scratch(
             "train_generator",
             settings,
@@ -219,31 +225,15 @@ class GeneratorTraining:
         return loss
 
     def _checkpoint(self) -> None:
-        state = {
-            "step": self.step,
-            "unet": self.unet.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "averaged": self.averaged.state_dict(),
-            "random": self.random.get_state(),
-            "history": self.history,
-            "losses": self._losses,
-        }
-        with whole(self._scratch.file("checkpoint.pt")) as partial:
-            torch.save(state, partial)
+        progress = {"step": self.step, "history": self.history, "losses": self._losses}
+        save_checkpoint(self._scratch.file("checkpoint.pt"), self._parts, self.random, progress)
 
     def _resume(self) -> None:
-        path = self._scratch.file("checkpoint.pt")
-        if not path.exists():
-            return
-        state = torch.load(path, map_location="cpu", weights_only=True)
-        self.unet.load_state_dict(state["unet"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.averaged.load_state_dict(state["averaged"])
-        self.averaged.to(self.device)
-        self.random.set_state(state["random"])
-        self.history = [tuple(row) for row in state["history"]]
-        self._losses = state["losses"]
-        self.step = state["step"]
+        progress = load_checkpoint(self._scratch.file("checkpoint.pt"), self._parts, self.random)
+        if progress is not None:
+            self.averaged.to(self.device)
+            self.step, self._losses = progress["step"], progress["losses"]
+            self.history = [tuple(row) for row in progress["history"]]
 
 
 def schedule_factor(step: int, steps: int, warmup_steps: int) -> float:

@@ -243,10 +243,14 @@ class Generate(Settings):
 class Invert(Settings):
     """Mel spectrogram to audio."""
 
-    # griffin_lim holds to magnitudes guessed from the mel, mel_griffin_lim to the mel alone.
-    method: Literal["griffin_lim", "mel_griffin_lim"]
+    # griffin_lim and admm hold to magnitudes guessed from the mel, mel_griffin_lim to the mel alone.
+    method: Literal["griffin_lim", "admm", "mel_griffin_lim"]
+    mel_inversion: Literal["pseudo_inverse", "nnls"]  # how those magnitudes are guessed
+    nnls_iterations: Positive
     iterations: Positive
-    momentum: Annotated[float, Field(ge=0.0, lt=1.0)]  # griffin_lim: 0.99 is fast Griffin-Lim
+    momentum: Annotated[float, Field(ge=0.0, lt=1.0)]  # of projections: fast Griffin-Lim has 0.99, admm bears 0.2
+    rho: Annotated[float, Field(gt=0.0)]  # of admm
+    vocoder: str | None  # Vocos or BigVGAN that the audio goes through at last: a folder or a hub name
 
 
 class Waveform(Settings):

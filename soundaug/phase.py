@@ -1,147 +1,145 @@
-"""Mel spectrogram to audio: least-squares mel inversion, then Griffin-Lim's projections, held to the mel or not."""
+"""Phase reconstruction: waveforms whose spectra have given magnitudes, or whose mels are given."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import torch
-import torchaudio
-from tqdm import tqdm
 
-from soundaug.audio import from_pcm16, to_pcm16
 from soundaug.device import generator_of
-from soundaug.features import MelFrontEnd
-from soundaug.params import Invert
 
 SMALLEST_POWER = 1e-12
+SMALLEST_MAGNITUDE = 1e-16
 LARGEST_GAIN = 1e4  # of a bin's power in one projection, 40 dB
 
 
 @dataclass(frozen=True)
-class RoundTrip:
-    """How far a clip's audio is from the log mel it was made of."""
+class Stft:
+    """Short-time Fourier transform with a Hann window and centred frames, and its inverse, of ``n_samples``.
 
-    level_error_db: float  # of the whole clip's mel power
-    log_mel_error_db: float  # root mean square over bands and frames
-    limited_share: float  # 1 when the clip was turned down to stay within full scale, else 0
-
-
-class PhaseReconstruction:
-    """Log mels of one front end to waveforms, the level kept.
-
-    ``griffin_lim`` holds the magnitudes to those that least squares makes of the mel (Griffin & Lim 1984; faster by
-    momentum: Perraudin et al. 2013): 64 bands leave most of 1,025 bins open, and what was guessed wrong stays.
-    ``mel_griffin_lim`` holds the mel alone: in every projection each bin is multiplied by the root of how much too
-    little power there is in the bands that it is in, as in non-negative matrix factorisation (Lee & Seung 2001), and
-    all else may become what is consistent.
+    ``win_length`` is the window's, centred in ``n_fft`` samples; None: as long.
     """
 
-    def __init__(self, front_end: MelFrontEnd, settings: Invert) -> None:
-        features = front_end.settings
-        self.front_end = front_end
-        self.settings = settings
-        self._window = torch.hann_window(features.n_fft)
-        self._filters = front_end.filters
-        self._to_linear = torchaudio.transforms.InverseMelScale(
-            n_stft=features.n_fft // 2 + 1,
-            n_mels=features.n_mels,
-            sample_rate=features.sample_rate,
-            f_min=features.fmin_hz,
-            f_max=features.fmax_hz,
-            norm="slaney" if features.filters == "slaney" else None,
-            mel_scale=features.filters,
-            driver="gelsd",
+    n_fft: int
+    hop_length: int
+    n_samples: int
+    win_length: int | None = None
+
+    def spectrum(self, waveforms: torch.Tensor) -> torch.Tensor:
+        """Complex [..., n_fft / 2 + 1, T] of waveforms [..., n_samples]."""
+        return torch.stft(
+            waveforms,
+            self.n_fft,
+            self.hop_length,
+            self.win_length,
+            window=self._window(waveforms),
+            pad_mode="constant" if self.n_fft // 2 >= self.n_samples else "reflect",
+            return_complex=True,
         )
 
-    def __call__(self, log_mel: torch.Tensor, seed: int) -> torch.Tensor:
-        """One clip's log mel [n_mels, T] in dB to its waveform [n_samples] (may pass +-1); ``seed`` draws first phases.
-
-        The result is scaled by one gain so that its mel power sums to that of ``log_mel``: phase reconstruction from an
-        inconsistent spectrogram loses energy.
-        """
-        power = self.front_end.from_db(log_mel)
-        run = self._griffin_lim if self.settings.method == "griffin_lim" else self._mel_griffin_lim
-        waveform = run(power, seed)
-        reached = self.front_end.power(waveform[None]).sum()
-        return waveform * torch.sqrt(power.sum() / torch.clamp(reached, min=1e-20))
-
-    def _griffin_lim(self, power: torch.Tensor, seed: int) -> torch.Tensor:
-        """Of mel power [n_mels, T] to [n_samples]."""
-        features = self.front_end.settings
-        # torchaudio draws the first phases from the global generator, which takes no argument: lend it one seed.
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            waveform: torch.Tensor = torchaudio.functional.griffinlim(
-                self._to_linear(power),
-                window=self._window,
-                n_fft=features.n_fft,
-                hop_length=features.hop_length,
-                win_length=features.n_fft,
-                power=2.0,
-                n_iter=self.settings.iterations,
-                momentum=self.settings.momentum,
-                length=features.n_samples,
-                rand_init=True,
-            )
-        return waveform
-
-    def _mel_griffin_lim(self, power: torch.Tensor, seed: int) -> torch.Tensor:
-        """Of mel power [n_mels, T] to [n_samples]."""
-        magnitude = self._to_linear(power).clamp(min=0).sqrt()
-        phase = 2 * torch.pi * torch.rand(magnitude.shape, generator=generator_of(seed))
-        waveform = self._to_waveform(torch.polar(magnitude, phase))
-        last = None
-        for _ in range(self.settings.iterations):
-            spectrum = self._to_spectrum(waveform)
-            ahead = spectrum if last is None else spectrum + self.settings.momentum * (spectrum - last)
-            last = spectrum
-            ratio = power / torch.clamp(self._filters @ ahead.abs().square(), min=SMALLEST_POWER)
-            gain = self._filters.T @ ratio / torch.clamp(self._filters.sum(dim=0), min=SMALLEST_POWER)[:, None]
-            waveform = self._to_waveform(ahead * gain.clamp(max=LARGEST_GAIN).sqrt())
-        return waveform
-
-    def _to_spectrum(self, waveform: torch.Tensor) -> torch.Tensor:
-        """Short-time Fourier transform of [n_samples]: complex [n_fft / 2 + 1, T]."""
-        features = self.front_end.settings
-        return torch.stft(waveform, features.n_fft, features.hop_length, window=self._window, return_complex=True)
-
-    def _to_waveform(self, spectrum: torch.Tensor) -> torch.Tensor:
-        """Inverse short-time Fourier transform of [n_fft / 2 + 1, T]: [n_samples]."""
-        features = self.front_end.settings
+    def waveform(self, spectra: torch.Tensor) -> torch.Tensor:
+        """Waveforms [..., n_samples]: those whose spectra are nearest to [..., n_fft / 2 + 1, T] (least squares)."""
         return torch.istft(
-            spectrum, features.n_fft, features.hop_length, window=self._window, length=features.n_samples
+            spectra,
+            self.n_fft,
+            self.hop_length,
+            self.win_length,
+            window=self._window(spectra.real),
+            length=self.n_samples,
         )
 
+    def consistent(self, spectra: torch.Tensor) -> torch.Tensor:
+        """The spectra of the waveforms nearest to these."""
+        return self.spectrum(self.waveform(spectra))
 
-def reconstruct(
-    log_mels: np.ndarray, seeds: Sequence[int], phase: PhaseReconstruction, label: str
-) -> tuple[np.ndarray, list[RoundTrip]]:
-    """16-bit waveforms int16 [N, n_samples] for log mels [N, n_mels, T] in dB, and what each lost on the way.
+    def _window(self, like: torch.Tensor) -> torch.Tensor:
+        return torch.hann_window(self.win_length or self.n_fft, device=like.device, dtype=like.dtype)
 
-    A clip that would pass full scale is turned down as a whole. Clip by clip: on a CPU faster than a batch, whose
-    spectrograms leave the cache between two Fourier transforms.
+
+def first_spectra(magnitudes: torch.Tensor, seeds: Sequence[int]) -> torch.Tensor:
+    """``magnitudes`` [B, F, T] with uniformly random phases, each clip's from its own of the ``seeds`` [B].
+
+    Drawn on the CPU, so that every device gets the same.
     """
-    samples = np.empty((len(log_mels), phase.front_end.settings.n_samples), np.int16)
-    errors = []
-    for row, log_mel, seed in zip(samples, tqdm(log_mels, desc=label, disable=None, unit="clip"), seeds, strict=True):
-        target = torch.from_numpy(log_mel)
-        waveform = phase(target, seed)
-        peak = float(waveform.abs().max())
-        row[:] = to_pcm16((waveform / max(1.0, peak)).numpy())
-        errors.append(round_trip(target, torch.from_numpy(from_pcm16(row)), peak > 1, phase.front_end))
-    return samples, errors
+    draws = [torch.rand(magnitudes.shape[1:], generator=generator_of(seed)) for seed in seeds]
+    phases = 2 * torch.pi * torch.stack(draws).to(magnitudes)
+    return torch.polar(magnitudes, phases)
 
 
-def round_trip(log_mel: torch.Tensor, waveform: torch.Tensor, limited: bool, front_end: MelFrontEnd) -> RoundTrip:
-    """Compare ``waveform`` [n_samples] with the ``log_mel`` [n_mels, T] it was made of."""
-    power = front_end.power(waveform[None])[0]
-    level = 10 * torch.log10(torch.clamp(power.sum() / front_end.from_db(log_mel).sum(), min=1e-20))
-    error = (front_end.to_db(power) - log_mel).square().mean().sqrt()
-    return RoundTrip(abs(float(level)), float(error), float(limited))
+def griffin_lim(
+    magnitudes: torch.Tensor, stft: Stft, seeds: Sequence[int], iterations: int, momentum: float
+) -> torch.Tensor:
+    """Waveforms [B, n_samples] of ``magnitudes`` [B, F, T] by alternating projections (Griffin & Lim 1984).
+
+    ``momentum`` 0.99 is the fast variant (Perraudin, Balazs & Sondergaard 2013), 0 the original.
+    """
+    spectra = first_spectra(magnitudes, seeds)
+    last = None
+    for _ in range(iterations):
+        found = stft.consistent(spectra)
+        ahead = found if last is None else torch.lerp(last, found, 1 + momentum)
+        last = found
+        spectra = with_magnitudes(ahead, magnitudes)
+    return stft.waveform(spectra)
 
 
-def mean_errors(errors: Sequence[RoundTrip]) -> dict[str, float]:
-    """The mean of every figure over the clips; nothing for no clips."""
-    if not errors:
-        return {}
-    return {name: round(float(np.mean([getattr(one, name) for one in errors])), 4) for name in vars(errors[0])}
+def admm(
+    magnitudes: torch.Tensor, stft: Stft, seeds: Sequence[int], iterations: int, momentum: float, rho: float
+) -> torch.Tensor:
+    """Waveforms [B, n_samples] of ``magnitudes`` [B, F, T] by the method of multipliers (Masuyama et al. 2019, GLADMM).
+
+    Half the squared distance to consistent spectra is minimised among those of these magnitudes; ``rho`` weighs the
+    agreement of the two. ``momentum`` carries the projection on, as in the fast `griffin_lim`: 0 is the paper's, 0.2
+    gains most of a decibel.
+    """
+    agreed = first_spectra(magnitudes, seeds)
+    dual = torch.zeros_like(agreed)
+    last = None
+    for _ in range(iterations):
+        wanted = with_magnitudes(agreed - dual, magnitudes) + dual
+        found = stft.consistent(wanted)
+        ahead = found if last is None else torch.lerp(last, found, 1 + momentum)
+        last = found
+        agreed = (rho * wanted + ahead) / (1 + rho)
+        dual = wanted - agreed
+    return stft.waveform(with_magnitudes(agreed, magnitudes))
+
+
+def mel_griffin_lim(
+    mel_power: torch.Tensor,
+    filters: torch.Tensor,
+    first: torch.Tensor,
+    stft: Stft,
+    seeds: Sequence[int],
+    iterations: int,
+    momentum: float,
+) -> torch.Tensor:
+    """Waveforms [B, n_samples] whose mel power is ``mel_power`` [B, n_mels, T], from ``first`` magnitudes [B, F, T].
+
+    Holds the mel and not the magnitudes, which some bands leave open: in every projection each bin is multiplied by the
+    root of how much too little power there is in the bands that it is in, by ``filters`` [n_mels, F], as in
+    non-negative matrix factorisation (Lee & Seung 2001); all else may become what is consistent.
+    """
+    waveforms = stft.waveform(first_spectra(first, seeds))
+    share = filters.T / torch.clamp(filters.sum(dim=0), min=SMALLEST_POWER)[:, None]  # of each band in a bin
+    last = None
+    for _ in range(iterations):
+        found = stft.spectrum(waveforms)
+        ahead = found if last is None else torch.lerp(last, found, 1 + momentum)
+        last = found
+        ratio = mel_power / torch.clamp(filters @ (ahead.real.square() + ahead.imag.square()), min=SMALLEST_POWER)
+        waveforms = stft.waveform(ahead * (share @ ratio).clamp(max=LARGEST_GAIN).sqrt())
+    return waveforms
+
+
+def with_magnitudes(spectra: torch.Tensor, magnitudes: torch.Tensor) -> torch.Tensor:
+    """``spectra`` with their phases kept and these ``magnitudes``, of the same shape."""
+    return spectra * (magnitudes / torch.clamp(spectra.abs(), min=SMALLEST_MAGNITUDE))
+
+
+def spectral_convergence_db(magnitudes: torch.Tensor, waveforms: torch.Tensor, stft: Stft) -> torch.Tensor:
+    """Spectral convergence [B] in dB of ``waveforms`` [B, n_samples] to ``magnitudes`` [B, F, T]; lower is nearer.
+
+    The norm of the difference of magnitudes over that of the magnitudes (Sturmel & Daudet 2011).
+    """
+    difference = stft.spectrum(waveforms).abs() - magnitudes
+    return 20 * torch.log10(torch.linalg.matrix_norm(difference) / torch.linalg.matrix_norm(magnitudes))

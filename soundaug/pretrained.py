@@ -5,17 +5,12 @@ model_index.json, unet/, scheduler/, mel/mel_config.json and, of a latent model,
 
 import json
 import math
-import pickle
-import re
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-import httpx2
-import torch
 from diffusers import (
     AutoencoderKL,
     DDPMScheduler,
@@ -25,12 +20,12 @@ from diffusers import (
     VQModel,
 )
 from diffusers.utils import logging as diffusers_logging
-from huggingface_hub import snapshot_download
-from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError, RepositoryNotFoundError
 
 from soundaug.codec import AUTOENCODER_FOLDER, ClipScaling, Codec, LatentCodec
 from soundaug.errors import StudyError
+from soundaug.hub import fetch
 from soundaug.params import Features
+from soundaug.pickled import read_tensors
 from soundaug.schedule import Schedule
 
 UNETS = (UNet2DModel, UNet2DConditionModel)
@@ -135,7 +130,7 @@ def load_network(folder: Path, classes: Sequence[type[Any]]) -> Any:
     if weights is None:
         raise StudyError(f"{folder}: found no weights, wanted {SAFETENSORS} (or {PICKLED})")
     if weights.name == PICKLED:
-        _check_pickle(weights)
+        read_tensors(weights, SAFETENSORS, device="meta")
     try:
         with _silent():
             network, report = chosen.from_pretrained(
@@ -172,29 +167,13 @@ def _first(names: Sequence[str]) -> str:
 
 def _fetch(name: str) -> Path:
     """The hub's files of ``name`` in its cache: safetensors, and pickles only where a component has nothing else."""
-    if not re.fullmatch(r"[\w.-]+/[\w.-]+", name) or name.startswith("."):
-        raise StudyError(f"{PARAM}: found {name!r}, wanted a folder that is there or a hub name such as owner/model")
     parts = ("unet", AUTOENCODER_FOLDER)
     files = [INDEX, "scheduler/scheduler_config.json", "mel/mel_config.json"]
-    files += [f"{part}/{file}" for part in parts for file in ("config.json", SAFETENSORS)]
-    try:
-        folder = Path(snapshot_download(name, allow_patterns=files))
-        there = [part for part in parts if (folder / part / "config.json").exists()]
-        bare = [part for part in there if not any((folder / part / file).exists() for file in (SAFETENSORS, PICKLED))]
-        if pickles := [f"{part}/{PICKLED}" for part in bare]:
-            snapshot_download(name, allow_patterns=pickles)
-    except LocalEntryNotFoundError:
-        raise StudyError(
-            f"{PARAM}: found no folder {name}, no network and no copy of the hub's {name} in the cache, "
-            f"wanted one of them: run `hf download {name} --local-dir FOLDER` where there is a network and give FOLDER"
-        ) from None
-    except (RepositoryNotFoundError, HFValidationError) as error:
-        reason = type(error).__name__
-        raise StudyError(f"{PARAM}: found {name} neither as a folder nor on the hub ({reason}), wanted one") from None
-    except httpx2.HTTPError as error:
-        raise StudyError(
-            f"{PARAM}: found an error where {name} was wanted from the hub: {' '.join(str(error).split())}"
-        ) from None
+    folder = fetch(name, files + [f"{part}/{file}" for part in parts for file in ("config.json", SAFETENSORS)], PARAM)
+    there = [part for part in parts if (folder / part / "config.json").exists()]
+    bare = [part for part in there if not any((folder / part / file).exists() for file in (SAFETENSORS, PICKLED))]
+    if bare:
+        fetch(name, [f"{part}/{PICKLED}" for part in bare], PARAM)
     return folder
 
 
@@ -263,20 +242,6 @@ def _check_images(pretrained: Pretrained, path: Path) -> None:
             f"{path}: found images of {sides} in and {config.out_channels} channels out, "
             f"wanted {' x '.join(str(side) for side in wanted)} as the mel makes them"
         )
-
-
-def _check_pickle(path: Path) -> None:
-    """Raise StudyError unless the pickle holds a dictionary of tensors; nothing in it is run."""
-    try:
-        with warnings.catch_warnings(action="ignore"):  # of pickles that torch did not write
-            values = torch.load(path, map_location="meta", weights_only=True)
-    except (pickle.UnpicklingError, EOFError, RuntimeError, ValueError):
-        raise StudyError(
-            f"{path}: found a pickle that holds more than tensors, or is damaged (refused: it could run code), "
-            f"wanted {SAFETENSORS}"
-        ) from None
-    if not isinstance(values, dict) or not all(isinstance(value, torch.Tensor) for value in values.values()):
-        raise StudyError(f"{path}: found {type(values).__name__} of more than tensors, wanted names with their tensors")
 
 
 @contextmanager

@@ -11,10 +11,10 @@ from soundaug.corpus import TABLE, Clip, layout_path, write_clips
 from soundaug.errors import run_stage
 from soundaug.features import MelFrontEnd
 from soundaug.interpolation import read_pairs
+from soundaug.mel_to_audio import MelToAudio, mean_errors, sound
 from soundaug.outputs import whole, write_json
 from soundaug.packed import ClipSet, split
 from soundaug.params import load_params
-from soundaug.phase import PhaseReconstruction, mean_errors, reconstruct
 
 FEATURES = Path("data/features")
 
@@ -28,10 +28,10 @@ def main() -> None:
     pairs = read_pairs(folder / "pairs.csv")
     seeds = [pair.seed for pair in pairs]
     front_end = MelFrontEnd(params.features)
-    phase = PhaseReconstruction(front_end, params.invert)
+    mel_to_audio = MelToAudio(front_end, params.invert)
 
     log_mels = ClipSet.load(folder / "mels.npz").mel
-    samples, errors = reconstruct(log_mels, seeds, phase, f"generated clips, fold {fold}")
+    samples, errors = sound(log_mels, seeds, mel_to_audio, f"generated clips, fold {fold}")
     with whole(folder / "clips") as partial:
         clips = []
         for pair, waveform in zip(pairs, samples, strict=True):
@@ -45,7 +45,7 @@ def main() -> None:
     row_of = {str(name): row for row, name in enumerate(real.name)}
     stored = torch.from_numpy(real.mel[[row_of[pair.parent_a] for pair in pairs]])
     log_mels = front_end.log_mel(stored).numpy()
-    samples, _ = reconstruct(log_mels, seeds, phase, f"resynthesized parents, fold {fold}")
+    samples, _ = sound(log_mels, seeds, mel_to_audio, f"resynthesized parents, fold {fold}")
     with whole(folder / "resynthesized.npy") as partial, partial.open("wb") as file:
         np.save(file, samples)
     print(f"fold {fold}: {len(clips)} clips")

@@ -22,21 +22,9 @@ def main() -> None:
         print(f"encoder, fold {fold} held out: not needed, the generator is told no sound")
         return
     from soundaug.encoder import SoundEncoder
-    from soundaug.packed import class_list, split
-    from soundaug.training import train_classifier
+    from soundaug.fold_classifier import train_without
 
-    train, _ = split(FEATURES, fold)
-    trained = train_classifier(
-        train,
-        None,
-        train,  # no test clip is looked at, not even for the curves
-        len(class_list(FEATURES)),
-        params.features,
-        params.training,
-        params.classifier,
-        params.seed + fold,
-        label=f"encoder, fold {fold} held out",
-    )
+    trained, train = train_without(FEATURES, fold, params, "encoder")
     SoundEncoder.fit(trained.model, train.mel).save(folder)
 
 

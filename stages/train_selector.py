@@ -22,21 +22,9 @@ def main() -> None:
             print(f"selector, fold {fold} held out: not needed for one candidate a clip")
             return
         from soundaug.classifier import save_classifier
-        from soundaug.packed import class_list, split
-        from soundaug.training import train_classifier
+        from soundaug.fold_classifier import train_without
 
-        train, _ = split(FEATURES, fold)
-        trained = train_classifier(
-            train,
-            None,
-            train,  # no test clip is looked at, not even for the curves
-            len(class_list(FEATURES)),
-            params.features,
-            params.training,
-            params.classifier,
-            params.seed + fold,
-            label=f"selector, fold {fold} held out",
-        )
+        trained, train = train_without(FEATURES, fold, params, "selector")
         save_classifier(folder / "model.safetensors", trained.model)
         # With the network's settings, so that generate depends on them only where there is something to select.
         figures = {"candidates": params.generate.candidates, "n_train": len(train)}

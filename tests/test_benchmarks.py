@@ -2,14 +2,16 @@
 
 import csv
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
 from tiny_pipeline import run, tiny_params, workspace
 
-from benchmarks import generate, measure, published
+from benchmarks import featurize, generate, invert, measure, published
 from benchmarks.measure import flop, matmul_peak, time_by_kind, timed
+from soundaug.phase import Stft
 
 
 def rows(path: Path) -> list[dict[str, str]]:
@@ -97,3 +99,68 @@ def test_without_the_pipelines_data_it_says_so(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setattr(sys, "argv", ["generate"])
     with workspace(tmp_path, tiny_params()), pytest.raises(Exception, match="data/features"):
         generate.main()
+
+
+@pytest.fixture
+def raw(tmp_path: Path) -> Iterator[Path]:
+    """The toy pipeline up to data/raw."""
+    with workspace(tmp_path, tiny_params({"features.sample_rate": 16000, "features.fmax_hz": 8000.0})):
+        run("fetch")
+        yield tmp_path / "reports/benchmarks"
+
+
+def test_invert(raw: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    for name, value in (
+        ("ITERATIONS", (1, 3)),
+        ("LIBROSA_ITERATIONS", 1),
+        ("TRUE_STFT", Stft(1024, 256, 22050)),
+        ("AUDIO_DIFFUSION", invert.AUDIO_DIFFUSION | {"clip_seconds": 1.0, "n_mels": 64}),
+    ):
+        monkeypatch.setattr(invert, name, value)
+    monkeypatch.setattr(sys, "argv", ["invert", "--clips", "2", "--repeats", "1"])
+    invert.main()
+    last = capsys.readouterr().out.splitlines()[-1].split()
+    table = rows(raw / "invert_synthetic.csv")
+    given = {row["given"] for row in table}
+    assert given == {"audio-diffusion's mels", "true magnitudes", "the study's mels"}
+    errors = {(row["given"], row["method"], row["iterations"]): float(row["error_db"]) for row in table}
+    assert errors["true magnitudes", "study admm", "3"] < errors["true magnitudes", "study admm", "1"] < 0
+    mel = "audio-diffusion's mels"
+    assert errors[mel, "study mel_griffin_lim", "3"] < errors[mel, "study griffin_lim", "3"]
+    of = {(row["method"], row["iterations"]): row for row in table if row["given"] == mel}
+    theirs = of["librosa mel_to_audio", "1"]
+    good = [
+        float(row["seconds_a_clip"])
+        for (method, _), row in of.items()
+        if method.startswith("study") and float(row["error_db"]) <= float(theirs["error_db"])
+    ]
+    assert [last[0], float(last[1])] == [
+        "ratio",
+        pytest.approx(float(theirs["seconds_a_clip"]) / min(good), abs=0.06),
+    ]
+    assert (raw / "invert_synthetic.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_gain_in_equal_time() -> None:
+    """Slower rivals are met by what the study reaches in their time; faster ones by nothing."""
+    sides = [
+        invert.Side("librosa", 1, 1.0, -10.0),
+        invert.Side("torchaudio", 2, 0.5, -12.0),
+        invert.Side("study a", 1, 0.4, -13.0),
+        invert.Side("study a", 2, 0.8, -16.0),
+        invert.Side("study a", 3, 2.0, -20.0),
+    ]
+    assert invert.gain_db(sides) == 1.0  # torchaudio's, in 0.5 s; librosa's: 4 dB in 1 s
+    assert invert.fastest(sides, -12.0) == sides[2]
+    assert invert.fastest(sides, -14.0) == sides[3]
+    assert invert.fastest(sides, -30.0) == sides[4]
+
+
+def test_featurize(raw: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(sys, "argv", ["featurize", "--clips", "3", "--repeats", "1"])
+    featurize.main()
+    last = capsys.readouterr().out.splitlines()[-1].split()
+    theirs, ours = rows(raw / "featurize_synthetic.csv")
+    assert [last[0], float(last[1])] == ["ratio", pytest.approx(float(ours["ratio"]), abs=0.06)]
+    assert float(ours["ratio"]) == pytest.approx(float(theirs["seconds_a_clip"]) / float(ours["seconds_a_clip"]))
+    assert float(ours["difference_db"]) < 0.05  # the same mels

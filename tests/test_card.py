@@ -97,3 +97,13 @@ def test_names_of_any_script_come_through(tmp_path: Path) -> None:
     write_card(tmp_path / "README.md", 1, [2], ["Geräusch", "警笛"], fake_params(), {})
     assert "0 Geräusch, 1 警笛" in ModelCard.load(tmp_path / "README.md").text
     assert [path.name for path in tmp_path.iterdir()] == ["README.md"]
+
+
+@pytest.mark.parametrize(
+    ("condition", "network"), [("class", "UNet2DModel"), ("none", "UNet2DModel"), ("sound", "UNet2DConditionModel")]
+)
+def test_it_says_what_the_network_is_told(condition: str, network: str, tmp_path: Path) -> None:
+    text = " ".join(card(tmp_path, generator={"condition": condition})[1].split())
+    assert f"`diffusers.{network}.from_pretrained(folder" in text
+    assert ("Classes by index: 0 dog_bark" in text) == (condition != "none")
+    assert ("the embedding of a sound, by the classifier in encoder/" in text) == (condition == "sound")

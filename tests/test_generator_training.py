@@ -118,10 +118,10 @@ def test_an_interrupted_checkpoint_leaves_the_last_one(monkeypatch: pytest.Monke
     save, saved = torch.save, []
 
     def broken(state: dict[str, Any], path: Path) -> None:
-        if state["step"] == 10:
+        if state["progress"]["step"] == 10:
             path.write_bytes(b"half a checkpoi")
             raise KeyboardInterrupt
-        saved.append(state["step"])
+        saved.append(state["progress"]["step"])
         save(state, path)
 
     monkeypatch.setattr(torch, "save", broken)

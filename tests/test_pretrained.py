@@ -18,7 +18,7 @@ from huggingface_hub import constants
 from safetensors.torch import load_file, save_file
 from tiny_checkpoint import HEIGHT, WIDTH, folder_of, save_checkpoints, tiny_mel
 
-from soundaug import pretrained
+from soundaug import hub
 from soundaug.codec import ClipScaling, LatentCodec
 from soundaug.errors import StudyError
 from soundaug.pretrained import MelConfig, Pretrained, load_pretrained
@@ -456,7 +456,7 @@ def test_only_what_is_needed_is_downloaded(folder: Path, tmp_path: Path, monkeyp
                 shutil.copy(folder / file, snapshot / file)
         return str(snapshot)
 
-    monkeypatch.setattr(pretrained, "snapshot_download", download)
+    monkeypatch.setattr(hub, "snapshot_download", download)
     load_pretrained(HUB_NAME)
     assert [sorted(files) for files in asked] == [
         [

@@ -1,0 +1,82 @@
+"""Files to mel spectrograms, against librosa clip by clip: decoding, resampling of 44.1 kHz stereo, the mel.
+
+Run `dvc repro` first: the clips are those of the pipeline's data/raw, written once more as 44.1 kHz stereo.
+"""
+
+import argparse
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import librosa
+import numpy as np
+import soundfile
+import torch
+
+from benchmarks.clips import read_waveforms, spread_paths
+from benchmarks.measure import timed
+from soundaug.audio import ClipProblem, fit
+from soundaug.errors import run_stage
+from soundaug.features import MelFrontEnd, mels_of_files
+from soundaug.outputs import write_csv
+from soundaug.params import Features, load_params
+
+REPORTS = Path("reports/benchmarks")
+RATE = 44100
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--clips", type=int, default=256, help="clips, spread over the data set")
+    parser.add_argument("--repeats", type=int, default=5, help="timed runs, of which the median counts")
+    args = parser.parse_args()
+    params = load_params()
+    features = params.features
+    front_end = MelFrontEnd(features)
+    with TemporaryDirectory() as folder:
+        n_samples = round(RATE * features.clip_seconds)
+        waveforms = read_waveforms(spread_paths(params, args.clips), RATE, n_samples)
+        paths = []
+        for index, waveform in enumerate(waveforms):
+            paths.append(Path(folder) / f"{index}.wav")
+            soundfile.write(paths[-1], np.stack([waveform, 0.5 * waveform], axis=1), RATE, subtype="PCM_16")
+        ours = timed(lambda: mels_of_files(paths, front_end, refuse, "featurize"), args.repeats).median
+        theirs = timed(lambda: [by_librosa(path, features) for path in paths], args.repeats).median
+        mels, _ = mels_of_files(paths, front_end, refuse, "featurize")
+        wanted = np.stack([by_librosa(path, features) for path in paths])
+    errors = front_end.log_mel(torch.from_numpy(mels)) - front_end.to_db(torch.from_numpy(wanted))
+    difference = float(errors.square().mean().sqrt())
+    rows = [("librosa", theirs / len(paths), 1.0, ""), ("study", ours / len(paths), theirs / ours, difference)]
+    columns = ["side", "seconds_a_clip", "ratio", "difference_db"]
+    write_csv(REPORTS / f"featurize_{params.data.source}.csv", columns, rows)
+    for side, seconds, ratio, _ in rows:
+        print(f"{side}: {1000 * seconds:.2f} ms a clip, {1 / seconds:.0f} clips a second, {ratio:.1f} times")
+    print(f"difference of the mels: {difference:.4f} dB RMS")
+    print(f"ratio {theirs / ours:.1f}")
+
+
+def by_librosa(path: Path, features: Features) -> np.ndarray:
+    """One file's mel power [n_mels, T] as a script with librosa makes it."""
+    waveform, _ = librosa.load(path, sr=features.sample_rate, mono=True)
+    slaney = features.filters == "slaney"
+    mel: np.ndarray = librosa.feature.melspectrogram(
+        y=fit(waveform, features.n_samples),
+        sr=features.sample_rate,
+        n_fft=features.n_fft,
+        hop_length=features.hop_length,
+        n_mels=features.n_mels,
+        fmin=features.fmin_hz,
+        fmax=features.fmax_hz,
+        htk=not slaney,
+        norm="slaney" if slaney else None,
+        pad_mode="reflect",
+    )
+    return mel
+
+
+def refuse(index: int, problem: ClipProblem) -> None:
+    """Every clip was just written: nothing can be wrong with it."""
+    raise problem
+
+
+if __name__ == "__main__":
+    run_stage(main)

@@ -1,0 +1,243 @@
+"""Spectrogram to audio, against librosa and torchaudio: how long a clip takes, and how near the audio comes.
+
+Run `dvc repro` first: the clips are those of the pipeline's data/raw. Three questions: mels as audio-diffusion has them
+(256 bands) back to audio; phases for true magnitudes; and the study's own mels, by every method.
+"""
+
+import argparse
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import librosa
+import numpy as np
+import torch
+import torchaudio
+
+from benchmarks.clips import read_waveforms, spread_paths
+from benchmarks.measure import timed
+from benchmarks.plots import plot_convergence
+from soundaug.errors import run_stage
+from soundaug.features import MelFrontEnd
+from soundaug.mel_to_audio import MelToAudio
+from soundaug.outputs import write_csv
+from soundaug.params import Features, Invert, Params, load_params
+from soundaug.phase import Stft, admm, griffin_lim, spectral_convergence_db
+
+REPORTS = Path("reports/benchmarks")
+SECONDS = 4.0
+RANGE_DB = 80.0  # below a clip's loudest band, what an error counts in: audio-diffusion's top_db
+ITERATIONS = (8, 16, 32, 64)
+LIBROSA_ITERATIONS = 32  # as audio-diffusion calls it
+ADMM = {"momentum": 0.2, "rho": 0.1}
+AUDIO_DIFFUSION = {  # its spectrograms
+    "sample_rate": 22050,
+    "clip_seconds": SECONDS,
+    "n_fft": 2048,
+    "hop_length": 512,
+    "n_mels": 256,
+    "fmin_hz": 0.0,
+    "fmax_hz": 11025.0,
+    "filters": "slaney",
+    "floor_db": -200.0,
+}
+TRUE_STFT = Stft(n_fft=1024, hop_length=256, n_samples=int(22050 * SECONDS))
+
+Sounds = Callable[[], np.ndarray]  # waveforms [B, n_samples]
+
+
+class Side(NamedTuple):
+    """A way from spectrograms to audio: whose, which, and how long and how far."""
+
+    method: str
+    iterations: int
+    seconds_a_clip: float
+    error: float
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--clips", type=int, default=16, help="clips, spread over the data set")
+    parser.add_argument("--repeats", type=int, default=3, help="timed runs, of which the median counts")
+    args = parser.parse_args()
+    params = load_params()
+    paths = spread_paths(params, args.clips)
+    name = f"invert_{params.data.source}"
+    print(f"{len(paths)} clips of {params.data.source}, {os.cpu_count()} cores")
+    mels = as_audio_diffusion(params, paths, args.repeats)
+    magnitudes = from_magnitudes(paths, args.repeats)
+    own = own_mels(params, paths, args.repeats)
+    tables = {"audio-diffusion's mels": mels, "true magnitudes": magnitudes, "the study's mels": own}
+    rows = [(given, *side) for given, sides in tables.items() for side in sides]
+    write_csv(REPORTS / f"{name}.csv", ["given", "method", "iterations", "seconds_a_clip", "error_db"], rows)
+    plot_convergence(REPORTS / f"{name}.png", magnitudes, mels)
+    for given, side in ((given, side) for given, sides in tables.items() for side in sides):
+        print(f"{given}: {side.method}, {side.iterations}: {1000 * side.seconds_a_clip:.1f} ms, {side.error:.2f} dB")
+    print(f"true magnitudes, against the better of librosa and torchaudio in equal time: {gain_db(magnitudes):.1f} dB")
+    theirs = {side.method: side for side in mels if not side.method.startswith("study")}
+    for method, side in theirs.items():
+        print(f"against {method}: {side.seconds_a_clip / fastest(mels, side.error).seconds_a_clip:.1f} times")
+    side = theirs["librosa mel_to_audio"]
+    print(f"ratio {side.seconds_a_clip / fastest(mels, side.error).seconds_a_clip:.1f}")
+
+
+def fastest(sides: list[Side], error: float) -> Side:
+    """The study's fastest with an error of at most ``error``; its most exact where none has."""
+    ours = [side for side in sides if side.method.startswith("study")]
+    good = [side for side in ours if side.error <= error]
+    return min(good, key=lambda side: side.seconds_a_clip) if good else min(ours, key=lambda side: side.error)
+
+
+def gain_db(sides: list[Side]) -> float:
+    """How much nearer the study's best comes than the best of the others, in the time of each of theirs; the least."""
+    gains = []
+    for theirs in (side for side in sides if not side.method.startswith("study")):
+        rivals = [
+            s.error for s in sides if not s.method.startswith("study") and s.seconds_a_clip <= theirs.seconds_a_clip
+        ]
+        ours = [s.error for s in sides if s.method.startswith("study") and s.seconds_a_clip <= theirs.seconds_a_clip]
+        if ours:
+            gains.append(min(rivals) - min(ours))
+    return min(gains)
+
+
+def as_audio_diffusion(params: Params, paths: list[Path], repeats: int) -> list[Side]:
+    """Mels as audio-diffusion makes them back to audio; the error is that of the log mel, RMS."""
+    features = params.features.model_copy(update=AUDIO_DIFFUSION)
+    front_end = MelFrontEnd(features)
+    waveforms = torch.from_numpy(read_waveforms(paths, features.sample_rate, features.n_samples))
+    power = front_end.power(waveforms)
+    arguments: dict[str, Any] = {"sr": features.sample_rate, "n_fft": features.n_fft, "hop_length": features.hop_length}
+
+    def by_librosa() -> np.ndarray:
+        mels = power.numpy()
+        made = [
+            librosa.feature.inverse.mel_to_audio(mel, **arguments, n_iter=LIBROSA_ITERATIONS, length=features.n_samples)
+            for mel in mels
+        ]
+        return np.stack(made)
+
+    to_linear, to_waveform = torchaudio_pair(features)
+
+    def by_torchaudio() -> np.ndarray:
+        return np.asarray(to_waveform(to_linear(power)))
+
+    sides = [
+        measured("librosa mel_to_audio", LIBROSA_ITERATIONS, by_librosa, power, front_end, 1),
+        measured(
+            "torchaudio InverseMelScale, GriffinLim", LIBROSA_ITERATIONS, by_torchaudio, power, front_end, repeats
+        ),
+    ]
+    return sides + our_sides(features, params.invert, power, front_end, repeats)
+
+
+def torchaudio_pair(features: Features) -> tuple[torch.nn.Module, torch.nn.Module]:
+    """torchaudio's inverse of this front end."""
+    slaney = features.filters == "slaney"
+    to_linear = torchaudio.transforms.InverseMelScale(
+        features.n_fft // 2 + 1,
+        features.n_mels,
+        features.sample_rate,
+        features.fmin_hz,
+        features.fmax_hz,
+        norm="slaney" if slaney else None,
+        mel_scale="slaney" if slaney else "htk",
+    )
+    to_waveform = torchaudio.transforms.GriffinLim(
+        features.n_fft, LIBROSA_ITERATIONS, hop_length=features.hop_length, length=features.n_samples
+    )
+    return to_linear, to_waveform
+
+
+def our_sides(
+    features: Features, settings: Invert, power: torch.Tensor, front_end: MelFrontEnd, repeats: int
+) -> list[Side]:
+    """The study's methods on mel power [B, n_mels, T]."""
+    sides = []
+    log_mels = front_end.to_db(power).numpy()
+    methods: dict[str, dict[str, Any]] = {
+        "griffin_lim": {"method": "griffin_lim", "momentum": 0.99},
+        "griffin_lim after nnls": {"method": "griffin_lim", "momentum": 0.99, "mel_inversion": "nnls"},
+        "admm": {"method": "admm"} | ADMM,
+        "mel_griffin_lim": {"method": "mel_griffin_lim", "momentum": 0.8},
+    }
+    for name, changes in methods.items():
+        for iterations in ITERATIONS:
+            common: dict[str, Any] = {"iterations": iterations, "mel_inversion": "pseudo_inverse", "vocoder": None}
+            mel_to_audio = MelToAudio(front_end, settings.model_copy(update=common | changes))
+
+            def run(mel_to_audio: MelToAudio = mel_to_audio) -> np.ndarray:
+                parts = [mel_to_audio(torch.from_numpy(one[None]), [seed]) for seed, one in enumerate(log_mels)]
+                return torch.cat(parts).numpy()
+
+            sides.append(measured(f"study {name}", iterations, run, power, front_end, repeats))
+    return sides
+
+
+def measured(
+    method: str, iterations: int, run: Sounds, power: torch.Tensor, front_end: MelFrontEnd, repeats: int
+) -> Side:
+    """One way's median time, and its error in log mels: RMS in dB, within `RANGE_DB` of each clip's loudest."""
+    timing = timed(run, repeats)
+    again = front_end.power(torch.from_numpy(np.asarray(run(), np.float32)))
+
+    def decibels(mel: torch.Tensor) -> torch.Tensor:
+        floor = power.amax(dim=(1, 2), keepdim=True) * 10 ** (-RANGE_DB / 10)
+        return 10 * torch.log10(torch.maximum(mel, floor.clamp(min=1e-20)))
+
+    error = (decibels(again) - decibels(power)).square().mean().sqrt()
+    return Side(method, iterations, timing.median / len(power), float(error))
+
+
+def from_magnitudes(paths: list[Path], repeats: int) -> list[Side]:
+    """Phases for true magnitudes; the error is the spectral convergence."""
+    waveforms = torch.from_numpy(read_waveforms(paths, 22050, TRUE_STFT.n_samples))
+    magnitudes = TRUE_STFT.spectrum(waveforms).abs()
+    clips = list(enumerate(magnitudes))
+    sides = []
+    for n in ITERATIONS:
+        transform = torchaudio.transforms.GriffinLim(
+            TRUE_STFT.n_fft, n, hop_length=TRUE_STFT.hop_length, power=1.0, length=TRUE_STFT.n_samples
+        )
+        ways: dict[str, Sounds] = {
+            "librosa griffinlim": lambda n=n: np.stack(  # type: ignore[misc]
+                [
+                    librosa.griffinlim(
+                        one.numpy(),
+                        n_iter=n,
+                        hop_length=TRUE_STFT.hop_length,
+                        length=TRUE_STFT.n_samples,
+                        random_state=i,
+                    )
+                    for i, one in clips
+                ]
+            ),
+            "torchaudio GriffinLim": lambda transform=transform: np.stack(  # type: ignore[misc]
+                [transform(one).numpy() for _, one in clips]
+            ),
+            "study griffin_lim": lambda n=n: torch.cat(  # type: ignore[misc]
+                [griffin_lim(one[None], TRUE_STFT, [i], n, 0.99) for i, one in clips]
+            ).numpy(),
+            "study admm": lambda n=n: torch.cat(  # type: ignore[misc]
+                [admm(one[None], TRUE_STFT, [i], n, **ADMM) for i, one in clips]
+            ).numpy(),
+        }
+        for method, run in ways.items():
+            seconds = timed(run, repeats).median / len(clips)
+            made = torch.from_numpy(np.asarray(run(), np.float32))
+            error = float(spectral_convergence_db(magnitudes, made, TRUE_STFT).mean())
+            sides.append(Side(method, n, seconds, error))
+    return sides
+
+
+def own_mels(params: Params, paths: list[Path], repeats: int) -> list[Side]:
+    """The study's mels back to audio, by every method."""
+    features = params.features
+    front_end = MelFrontEnd(features)
+    power = front_end.power(torch.from_numpy(read_waveforms(paths, features.sample_rate, features.n_samples)))
+    return our_sides(features, params.invert, power, front_end, repeats)
+
+
+if __name__ == "__main__":
+    run_stage(main)

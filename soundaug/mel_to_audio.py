@@ -1,0 +1,122 @@
+"""Mel spectrogram to audio, the level kept: what `invert` says of the mel, the phases and a vocoder."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from soundaug.audio import from_pcm16, to_pcm16
+from soundaug.device import choose_device
+from soundaug.features import MelFrontEnd
+from soundaug.mel_inversion import nnls, pseudo_inverse
+from soundaug.params import Invert
+from soundaug.phase import Stft, admm, griffin_lim, mel_griffin_lim
+from soundaug.vocoder import Vocoder, load_vocoder
+
+BATCH = 64  # clips at a time on a GPU; on a CPU one, since spectrograms of more leave the cache between two transforms
+
+
+@dataclass(frozen=True)
+class RoundTrip:
+    """How far a clip's audio is from the log mel it was made of."""
+
+    level_error_db: float  # of the whole clip's mel power
+    log_mel_error_db: float  # root mean square over bands and frames
+    limited_share: float  # 1 when the clip was turned down to stay within full scale, else 0
+
+
+class MelToAudio:
+    """Log mels of one front end to waveforms on `choose_device()`; raises StudyError when the vocoder cannot be read.
+
+    ``griffin_lim`` and ``admm`` find phases for the magnitudes that ``mel_inversion`` makes of the mel: 64 bands leave
+    most of 1,025 bins open, and what was guessed wrong stays. ``mel_griffin_lim`` starts there and holds the mel alone.
+    """
+
+    def __init__(self, front_end: MelFrontEnd, settings: Invert) -> None:
+        features = front_end.settings
+        self.device = choose_device()
+        self.front_end = front_end.to(self.device)
+        self.settings = settings
+        self.stft = Stft(features.n_fft, features.hop_length, features.n_samples)
+        self.vocoder: Vocoder | None = None
+        if settings.vocoder is not None:
+            self.vocoder = load_vocoder(settings.vocoder, features.sample_rate)
+
+    @torch.inference_mode()
+    def __call__(self, log_mels: torch.Tensor, seeds: Sequence[int]) -> torch.Tensor:
+        """Log mels [B, n_mels, T] in dB to waveforms [B, n_samples], which may pass +-1; ``seeds`` [B] draw phases.
+
+        Each is scaled by one gain so that its mel power sums to that of the log mel: phase reconstruction from an
+        inconsistent spectrogram loses energy.
+        """
+        wanted = self.front_end.from_db(log_mels.to(self.device))
+        waveforms = self._find_phases(wanted, seeds)
+        if self.vocoder is not None:
+            waveforms = self.vocoder(waveforms)
+        reached = self.front_end.power(waveforms).sum(dim=(1, 2))
+        gains = torch.sqrt(wanted.sum(dim=(1, 2)) / torch.clamp(reached, min=1e-20))
+        return (waveforms * gains[:, None]).cpu()
+
+    def _find_phases(self, mel_power: torch.Tensor, seeds: Sequence[int]) -> torch.Tensor:
+        """Of mel power [B, n_mels, T] to [B, n_samples]."""
+        settings, filters = self.settings, self.front_end.filters
+        if settings.mel_inversion == "nnls":
+            power = nnls(mel_power, filters, settings.nnls_iterations)
+        else:
+            power = pseudo_inverse(mel_power, filters)
+        magnitudes = power.sqrt()
+        if settings.method == "griffin_lim":
+            return griffin_lim(magnitudes, self.stft, seeds, settings.iterations, settings.momentum)
+        if settings.method == "admm":
+            return admm(magnitudes, self.stft, seeds, settings.iterations, settings.momentum, settings.rho)
+        return mel_griffin_lim(mel_power, filters, magnitudes, self.stft, seeds, settings.iterations, settings.momentum)
+
+
+def sound(
+    log_mels: np.ndarray, seeds: Sequence[int], mel_to_audio: MelToAudio, label: str
+) -> tuple[np.ndarray, list[RoundTrip]]:
+    """16-bit waveforms int16 [N, n_samples] for log mels [N, n_mels, T] in dB, and what each lost on the way.
+
+    A clip that would pass full scale is turned down as a whole.
+    """
+    size = 1 if mel_to_audio.device.type == "cpu" else BATCH
+    samples = np.empty((len(log_mels), mel_to_audio.front_end.settings.n_samples), np.int16)
+    errors = []
+    for part in _parts(len(log_mels), size, label):
+        wanted = torch.from_numpy(np.array(log_mels[part]))
+        waveforms = mel_to_audio(wanted, seeds[part])
+        peaks = waveforms.abs().amax(dim=1)
+        samples[part] = to_pcm16((waveforms / peaks.clamp(min=1)[:, None]).numpy())
+        heard = torch.from_numpy(from_pcm16(samples[part]))
+        errors += round_trips(wanted, heard, (peaks > 1).tolist(), mel_to_audio.front_end)
+    return samples, errors
+
+
+def _parts(count: int, size: int, label: str) -> Iterator[slice]:
+    with tqdm(total=count, desc=label, disable=None, unit="clip") as bar:
+        for start in range(0, count, size):
+            yield slice(start, start + size)
+            bar.update(min(size, count - start))
+
+
+def round_trips(
+    log_mels: torch.Tensor, waveforms: torch.Tensor, limited: Sequence[bool], front_end: MelFrontEnd
+) -> list[RoundTrip]:
+    """Compare ``waveforms`` [B, n_samples] with the ``log_mels`` [B, n_mels, T] they were made of."""
+    device = front_end.filters.device
+    wanted = log_mels.to(device)
+    power = front_end.power(waveforms.to(device))
+    level = 10 * torch.log10((power.sum(dim=(1, 2)) / front_end.from_db(wanted).sum(dim=(1, 2))).clamp(min=1e-20))
+    error = (front_end.to_db(power) - wanted).square().mean(dim=(1, 2)).sqrt()
+    return [
+        RoundTrip(*figures) for figures in zip(level.abs().tolist(), error.tolist(), map(float, limited), strict=True)
+    ]
+
+
+def mean_errors(errors: Sequence[RoundTrip]) -> dict[str, float]:
+    """The mean of every figure over the clips; nothing for no clips."""
+    if not errors:
+        return {}
+    return {name: round(float(np.mean([getattr(one, name) for one in errors])), 4) for name in vars(errors[0])}
