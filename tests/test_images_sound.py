@@ -106,6 +106,19 @@ def test_the_steps_alone() -> None:
     assert float((again - magnitudes).norm() / magnitudes.norm()) < 0.1
 
 
+@pytest.mark.parametrize("columns", [1, 2, 5])
+def test_a_narrow_image_is_a_short_sound(columns: int) -> None:
+    for params, samples in ((RIFFUSION, 80 * (columns - 1)), (MEL, 128 * columns - 1)):
+        image = image_of(tone(700), params)
+        narrow = image.crop((10, 0, 10 + columns, 64))
+        narrow.info |= image.info
+        narrow.getexif().update(image.getexif())
+        sound = sound_of(narrow, seed=0, iterations=4)
+        assert sound.waveforms.shape == (1, samples)
+        assert np.isfinite(sound.waveforms).all()
+        assert columns < 5 or rms(sound.waveforms) > 0.05
+
+
 def test_image_files(tmp_path: Path) -> None:
     image = image_of(tone(700), RIFFUSION)
     with pytest.raises(StudyError, match=r"a\.jpg: found the ending '\.jpg', wanted \.png"):

@@ -122,7 +122,13 @@ def linear_spectrogram(mel: torch.Tensor, filters: torch.Tensor) -> torch.Tensor
 
 
 def reconstruct(magnitudes: torch.Tensor, frames: Frames, seed: int, iterations: int) -> torch.Tensor:
-    """Waveforms [C, n_samples] of magnitudes [C, F, T]: fast Griffin-Lim (Perraudin et al. 2013)."""
+    """Waveforms [C, n_samples] of magnitudes [C, F, T]: fast Griffin-Lim (Perraudin et al. 2013).
+
+    Fewer frames than a window mirrors at its edges are followed by silent ones, which are cut off again.
+    """
+    n_samples = max(frames.n_samples, frames.n_fft // 2 + frames.hop_length)
+    missing = 1 + n_samples // frames.hop_length - magnitudes.shape[-1]
+    magnitudes = torch.nn.functional.pad(magnitudes, (0, max(0, missing)))
     # torchaudio draws the first phases from the global generator, which takes no argument: lend it one seed.
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -135,7 +141,7 @@ def reconstruct(magnitudes: torch.Tensor, frames: Frames, seed: int, iterations:
             power=1.0,
             n_iter=iterations,
             momentum=MOMENTUM,
-            length=frames.n_samples,
+            length=n_samples,
             rand_init=True,
         )
-    return waveforms
+    return waveforms[:, : frames.n_samples]
