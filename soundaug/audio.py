@@ -19,6 +19,21 @@ class ClipProblem(Exception):
 
 def read_mono(path: Path, sample_rate: int) -> np.ndarray:
     """Decode, average the channels, resample: float32 [samples], full scale +-1; raises ClipProblem."""
+    samples, rate = _decode(path)
+    return _resample(samples.mean(axis=1), rate, sample_rate)
+
+
+def read_channels(path: Path, sample_rate: int | None = None) -> tuple[np.ndarray, int]:
+    """Decode and resample, unless ``sample_rate`` is None: float32 [channels, samples] and its rate.
+
+    Full scale is +-1. Raises ClipProblem.
+    """
+    samples, rate = _decode(path)
+    return np.ascontiguousarray(_resample(samples, rate, sample_rate or rate).T), sample_rate or rate
+
+
+def _decode(path: Path) -> tuple[np.ndarray, int]:
+    """Float32 [samples, channels] and their rate."""
     try:
         samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
     except soundfile.LibsndfileError as error:
@@ -29,12 +44,17 @@ def read_mono(path: Path, sample_rate: int) -> np.ndarray:
         raise ClipProblem("empty", "holds no samples")
     if not np.isfinite(samples).all():
         raise ClipProblem("not_finite", "holds samples that are NaN or infinite")
-    waveform = samples.mean(axis=1)
-    if rate != sample_rate:
-        waveform = soxr.resample(waveform, rate, sample_rate)
-        if len(waveform) == 0:
-            raise ClipProblem("empty", f"holds less than one sample at {sample_rate} Hz")
-    return waveform
+    return samples, rate
+
+
+def _resample(samples: np.ndarray, rate: int, wanted: int) -> np.ndarray:
+    """[samples] or [samples, channels] at the rate wanted."""
+    if rate == wanted:
+        return samples
+    resampled: np.ndarray = soxr.resample(samples, rate, wanted)
+    if len(resampled) == 0:
+        raise ClipProblem("empty", f"holds less than one sample at {wanted} Hz")
+    return resampled
 
 
 def check_audible(waveform: np.ndarray) -> np.ndarray:

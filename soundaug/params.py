@@ -329,6 +329,37 @@ class Evaluate(Settings):
     seed: Seed
 
 
+Style = Literal[
+    "electric_beats",
+    "epic_orchestra",
+    "lo_fi_beats",
+    "solo_piano",
+    "jazz_trio",
+    "acoustic_guitar",
+    "church_organ",
+    "chiptune",
+]
+
+
+class Music(Settings):
+    """The embedded music: compositions drawn from the seed, each played in every style, and a prelude by Bach."""
+
+    sample_rate: Annotated[int, Field(ge=8000, le=48000)]  # Hz
+    styles: Annotated[list[Style], Field(min_length=2)]
+    pieces: Positive  # compositions to train on
+    held_out_pieces: Positive  # compositions that are only listened to
+    bars: Annotated[int, Field(ge=2, le=64)]  # of four beats, in every composition
+    tempo: Annotated[list[Annotated[float, Field(ge=40.0, le=240.0)]], Field(min_length=2, max_length=2)]  # beats/min
+    captions: Annotated[int, Field(ge=1, le=20)]  # of every piece
+    bach_bars: Annotated[int, Field(ge=1, le=35)]  # of the prelude, from its beginning
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if len(set(self.styles)) != len(self.styles):
+            raise ValueError(f"styles is {self.styles}, wanted every value once")
+        return _rising(self, "tempo", self.tempo)
+
+
 class Params(Settings):
     """Everything params.yaml holds."""
 
@@ -346,6 +377,7 @@ class Params(Settings):
     classifier: Classifier
     training: Training
     evaluate: Evaluate
+    music: Music
 
     @model_validator(mode="after")
     def _no_repeats(self) -> Self:

@@ -46,6 +46,13 @@ TINY = {
     "training.batch_size": 16,
     "training.evaluations": 3,
     "evaluate.bootstrap": 100,
+    "music.sample_rate": 16000,
+    "music.styles": ["lo_fi_beats", "solo_piano"],
+    "music.pieces": 1,
+    "music.held_out_pieces": 1,
+    "music.bars": 2,
+    "music.captions": 2,
+    "music.bach_bars": 1,
 }
 
 FOLD_STAGES = ("train_encoder", "train_generator", "train_selector", "generate", "invert", "featurize_generated")
@@ -97,6 +104,7 @@ def run_pipeline(params: Params) -> None:
             for control in params.controls:
                 run("train_control", "--control", control, "--fold", fold, "--seed", seed)
     run("evaluate")
+    run("fetch_music")
 
 
 def hashes(folder: Path) -> dict[str, str]:

@@ -1,0 +1,1 @@
+"""Spectrogram images as Riffusion and audio-diffusion know them: to and from sound, their parameters inside."""

@@ -1,0 +1,147 @@
+"""Spectrogram images to sound and back, whichever project's they are: the level kept, silence silent."""
+
+from dataclasses import dataclass, replace
+from functools import cache
+
+import librosa
+import numpy as np
+import torch
+import torchaudio
+from PIL import Image
+
+from soundaug.errors import StudyError
+from soundaug.images import audio_diffusion, riffusion
+from soundaug.images.audio_diffusion import MelParams
+from soundaug.images.files import Kind, kind_of
+from soundaug.images.riffusion import SpectrogramParams
+from soundaug.images.source import source_of
+
+MOMENTUM = 0.99  # fast Griffin-Lim, as Riffusion and librosa run it
+
+
+@dataclass(frozen=True)
+class Sound:
+    """What an image sounds like."""
+
+    waveforms: np.ndarray  # float32 [C, n], full scale +-1; may pass it
+    sample_rate: int
+
+
+def image_of(waveforms: np.ndarray, params: SpectrogramParams | MelParams, number: int = 0) -> Image.Image:
+    """The image of waveforms float32 [C, n] of the parameters' rate; for MelParams of the slice with this ``number``.
+
+    Channels are averaged for a mono image; mono sound goes into both channels of a stereo one. Raises StudyError for
+    more than two channels where two are wanted.
+    """
+    if isinstance(params, MelParams):
+        piece = audio_diffusion.slice_of(waveforms.mean(axis=0), params, number)
+        return audio_diffusion.to_image(audio_diffusion.mel_power(piece, params), params)
+    if not params.stereo:
+        waveforms = waveforms.mean(axis=0, keepdims=True)
+    elif len(waveforms) == 1:
+        waveforms = np.repeat(waveforms, 2, axis=0)
+    elif len(waveforms) > 2:
+        raise StudyError(f"found sound of {len(waveforms)} channels, wanted one or two for a stereo image")
+    magnitudes = riffusion.mel_magnitudes(torch.from_numpy(waveforms), params)
+    return riffusion.to_image(magnitudes.numpy(), params)
+
+
+def sound_of(
+    image: Image.Image,
+    seed: int,
+    iterations: int = 32,
+    assume: SpectrogramParams | MelParams | None = None,
+) -> Sound:
+    """What an image sounds like; ``seed`` draws the first phases. ``assume`` stands in for parameters it lacks.
+
+    Raises StudyError for an image without parameters when nothing is assumed.
+    """
+    kind: Kind | None = kind_of(image)
+    if kind is None and assume is not None:
+        kind = "audio-diffusion" if isinstance(assume, MelParams) else "riffusion"
+    elif kind is not None:
+        assume = None
+    if kind == "audio-diffusion":
+        assert not isinstance(assume, SpectrogramParams)
+        return _of_mel_power(image, assume, seed, iterations)
+    if kind == "riffusion":
+        assert not isinstance(assume, MelParams)
+        return _of_magnitudes(image, assume, seed, iterations)
+    found = "EXIF without Riffusion's tags" if len(image.getexif()) else "no EXIF and no text chunks of parameters"
+    raise StudyError(f"{source_of(image)}: found {found}, wanted an image with its parameters, or some to assume")
+
+
+def _of_magnitudes(image: Image.Image, assume: SpectrogramParams | None, seed: int, iterations: int) -> Sound:
+    magnitudes, params = riffusion.from_image(image, assume)
+    mel = torch.from_numpy(magnitudes)
+    linear = linear_spectrogram(mel, riffusion.mel_filters(params))
+    frames = Frames(params.n_fft, params.hop_length, params.win_length, (image.width - 1) * params.hop_length)
+    waveforms = reconstruct(linear, frames, seed, iterations)
+    reached = riffusion.mel_magnitudes(waveforms, params).square().sum()
+    return Sound(_scaled(waveforms, mel.square().sum(), reached), params.sample_rate)
+
+
+def _of_mel_power(image: Image.Image, assume: MelParams | None, seed: int, iterations: int) -> Sound:
+    power, params = audio_diffusion.from_image(image, assume)
+    params = replace(params, width=image.width)
+    mel = torch.from_numpy(power.astype(np.float32))
+    linear = linear_spectrogram(mel[None], _slaney_filters(params)).sqrt()
+    frames = Frames(params.n_fft, params.hop_length, params.n_fft, params.slice_samples)
+    waveform = reconstruct(linear, frames, seed, iterations)
+    reached = torch.from_numpy(audio_diffusion.mel_power(waveform[0].numpy(), params)).sum()
+    return Sound(_scaled(waveform, mel.sum(), reached), params.sample_rate)
+
+
+@cache
+def _slaney_filters(params: MelParams) -> torch.Tensor:
+    return torch.from_numpy(librosa.filters.mel(sr=params.sample_rate, n_fft=params.n_fft, n_mels=params.n_mels))
+
+
+def _scaled(waveforms: torch.Tensor, wanted: torch.Tensor, reached: torch.Tensor) -> np.ndarray:
+    """Waveforms [C, n] at the energy that is wanted: reconstructed phases lose some of it."""
+    gain = torch.sqrt(wanted / torch.clamp(reached, min=1e-20)) if wanted > 0 else torch.zeros(())
+    return (gain * waveforms).numpy()
+
+
+# Mel inversion and phase reconstruction, the two steps that any other method may take the place of.
+
+
+@dataclass(frozen=True)
+class Frames:
+    """The short-time Fourier transform that a spectrogram is of: Hann window, centred frames."""
+
+    n_fft: int
+    hop_length: int
+    win_length: int
+    n_samples: int
+
+
+def linear_spectrogram(mel: torch.Tensor, filters: torch.Tensor) -> torch.Tensor:
+    """Spectrogram [C, F, T] >= 0 of mels [C, M, T] made with ``filters`` [M, F]: least squares of least norm."""
+    return (torch.linalg.pinv(filters) @ mel).clamp(min=0)
+
+
+def reconstruct(magnitudes: torch.Tensor, frames: Frames, seed: int, iterations: int) -> torch.Tensor:
+    """Waveforms [C, n_samples] of magnitudes [C, F, T]: fast Griffin-Lim (Perraudin et al. 2013).
+
+    Fewer frames than a window mirrors at its edges are followed by silent ones, which are cut off again.
+    """
+    n_samples = max(frames.n_samples, frames.n_fft // 2 + frames.hop_length)
+    missing = 1 + n_samples // frames.hop_length - magnitudes.shape[-1]
+    magnitudes = torch.nn.functional.pad(magnitudes, (0, max(0, missing)))
+    # torchaudio draws the first phases from the global generator, which takes no argument: lend it one seed.
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        waveforms: torch.Tensor = torchaudio.functional.griffinlim(
+            magnitudes,
+            window=torch.hann_window(frames.win_length),
+            n_fft=frames.n_fft,
+            hop_length=frames.hop_length,
+            win_length=frames.win_length,
+            power=1.0,
+            n_iter=iterations,
+            momentum=MOMENTUM,
+            length=n_samples,
+            rand_init=True,
+        )
+    return waveforms[:, : frames.n_samples]
