@@ -10,7 +10,7 @@ from tqdm import tqdm
 from soundaug.audio import from_pcm16, to_pcm16
 from soundaug.device import choose_device
 from soundaug.features import MelFrontEnd
-from soundaug.mel_inversion import nnls, pseudo_inverse
+from soundaug.mel_inversion import MelInversion
 from soundaug.params import Invert
 from soundaug.phase import Stft, admm, griffin_lim, mel_griffin_lim
 from soundaug.vocoder import Vocoder, load_vocoder
@@ -40,6 +40,7 @@ class MelToAudio:
         self.front_end = front_end.to(self.device)
         self.settings = settings
         self.stft = Stft(features.n_fft, features.hop_length, features.n_samples)
+        self._inversion = MelInversion(self.front_end.filters)
         self.vocoder: Vocoder | None = None
         if settings.vocoder is not None:
             self.vocoder = load_vocoder(settings.vocoder, features.sample_rate)
@@ -63,9 +64,9 @@ class MelToAudio:
         """Of mel power [B, n_mels, T] to [B, n_samples]."""
         settings, filters = self.settings, self.front_end.filters
         if settings.mel_inversion == "nnls":
-            power = nnls(mel_power, filters, settings.nnls_iterations)
+            power = self._inversion.nnls(mel_power, settings.nnls_iterations)
         else:
-            power = pseudo_inverse(mel_power, filters)
+            power = self._inversion.pseudo_inverse(mel_power)
         magnitudes = power.sqrt()
         if settings.method == "griffin_lim":
             return griffin_lim(magnitudes, self.stft, seeds, settings.iterations, settings.momentum)

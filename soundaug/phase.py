@@ -32,7 +32,6 @@ class Stft:
             self.hop_length,
             self.win_length,
             window=self._window(waveforms),
-            pad_mode="constant" if self.n_fft // 2 >= self.n_samples else "reflect",
             return_complex=True,
         )
 

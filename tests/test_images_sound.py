@@ -11,7 +11,7 @@ from soundaug.errors import StudyError
 from soundaug.images.audio_diffusion import MelParams
 from soundaug.images.files import kind_of, open_image, save_image
 from soundaug.images.riffusion import SpectrogramParams
-from soundaug.images.sound import Frames, image_of, linear_spectrogram, reconstruct, sound_of
+from soundaug.images.sound import image_of, sound_of
 
 RATE = 8000
 RIFFUSION = SpectrogramParams(
@@ -92,18 +92,6 @@ def test_an_image_without_parameters_needs_some_to_assume(tmp_path: Path) -> Non
         sound_of(bare, seed=0, assume=SpectrogramParams())
     own = image_of(tone(700), MEL)
     assert sound_of(own, seed=0, assume=SpectrogramParams()).sample_rate == RATE  # the image's own parameters win
-
-
-def test_the_steps_alone() -> None:
-    filters = torch.tensor([[1.0, 1.0, 0.0], [0.0, 0.0, 2.0]])
-    linear = linear_spectrogram(torch.tensor([[[4.0], [6.0]]]), filters)
-    torch.testing.assert_close(linear, torch.tensor([[[2.0], [2.0], [3.0]]]))
-    frames = Frames(n_fft=256, hop_length=64, win_length=128, n_samples=2048)
-    waveform = torch.from_numpy(tone(1000, n=2048))
-    magnitudes = torch.stft(waveform, 256, 64, 128, window=torch.hann_window(128), return_complex=True).abs()
-    found = reconstruct(magnitudes, frames, seed=0, iterations=60)
-    again = torch.stft(found, 256, 64, 128, window=torch.hann_window(128), return_complex=True).abs()
-    assert float((again - magnitudes).norm() / magnitudes.norm()) < 0.1
 
 
 @pytest.mark.parametrize("columns", [1, 2, 5])

@@ -6,7 +6,6 @@ from functools import cache
 import librosa
 import numpy as np
 import torch
-import torchaudio
 from PIL import Image
 
 from soundaug.errors import StudyError
@@ -15,6 +14,8 @@ from soundaug.images.audio_diffusion import MelParams
 from soundaug.images.files import Kind, kind_of
 from soundaug.images.riffusion import SpectrogramParams
 from soundaug.images.source import source_of
+from soundaug.mel_inversion import MelInversion
+from soundaug.phase import Stft, griffin_lim
 
 MOMENTUM = 0.99  # fast Griffin-Lim, as Riffusion and librosa run it
 
@@ -74,9 +75,9 @@ def sound_of(
 def _of_magnitudes(image: Image.Image, assume: SpectrogramParams | None, seed: int, iterations: int) -> Sound:
     magnitudes, params = riffusion.from_image(image, assume)
     mel = torch.from_numpy(magnitudes)
-    linear = linear_spectrogram(mel, riffusion.mel_filters(params))
-    frames = Frames(params.n_fft, params.hop_length, params.win_length, (image.width - 1) * params.hop_length)
-    waveforms = reconstruct(linear, frames, seed, iterations)
+    linear = _inversion(params).pseudo_inverse(mel)
+    stft = Stft(params.n_fft, params.hop_length, (image.width - 1) * params.hop_length, params.win_length)
+    waveforms = _with_phases(linear, stft, seed, iterations)
     reached = riffusion.mel_magnitudes(waveforms, params).square().sum()
     return Sound(_scaled(waveforms, mel.square().sum(), reached), params.sample_rate)
 
@@ -85,16 +86,18 @@ def _of_mel_power(image: Image.Image, assume: MelParams | None, seed: int, itera
     power, params = audio_diffusion.from_image(image, assume)
     params = replace(params, width=image.width)
     mel = torch.from_numpy(power.astype(np.float32))
-    linear = linear_spectrogram(mel[None], _slaney_filters(params)).sqrt()
-    frames = Frames(params.n_fft, params.hop_length, params.n_fft, params.slice_samples)
-    waveform = reconstruct(linear, frames, seed, iterations)
+    linear = _inversion(params).pseudo_inverse(mel[None]).sqrt()
+    waveform = _with_phases(linear, Stft(params.n_fft, params.hop_length, params.slice_samples), seed, iterations)
     reached = torch.from_numpy(audio_diffusion.mel_power(waveform[0].numpy(), params)).sum()
     return Sound(_scaled(waveform, mel.sum(), reached), params.sample_rate)
 
 
 @cache
-def _slaney_filters(params: MelParams) -> torch.Tensor:
-    return torch.from_numpy(librosa.filters.mel(sr=params.sample_rate, n_fft=params.n_fft, n_mels=params.n_mels))
+def _inversion(params: SpectrogramParams | MelParams) -> MelInversion:
+    if isinstance(params, SpectrogramParams):
+        return MelInversion(riffusion.mel_filters(params))
+    filters = librosa.filters.mel(sr=params.sample_rate, n_fft=params.n_fft, n_mels=params.n_mels)
+    return MelInversion(torch.from_numpy(filters))
 
 
 def _scaled(waveforms: torch.Tensor, wanted: torch.Tensor, reached: torch.Tensor) -> np.ndarray:
@@ -103,45 +106,13 @@ def _scaled(waveforms: torch.Tensor, wanted: torch.Tensor, reached: torch.Tensor
     return (gain * waveforms).numpy()
 
 
-# Mel inversion and phase reconstruction, the two steps that any other method may take the place of.
-
-
-@dataclass(frozen=True)
-class Frames:
-    """The short-time Fourier transform that a spectrogram is of: Hann window, centred frames."""
-
-    n_fft: int
-    hop_length: int
-    win_length: int
-    n_samples: int
-
-
-def linear_spectrogram(mel: torch.Tensor, filters: torch.Tensor) -> torch.Tensor:
-    """Spectrogram [C, F, T] >= 0 of mels [C, M, T] made with ``filters`` [M, F]: least squares of least norm."""
-    return (torch.linalg.pinv(filters) @ mel).clamp(min=0)
-
-
-def reconstruct(magnitudes: torch.Tensor, frames: Frames, seed: int, iterations: int) -> torch.Tensor:
-    """Waveforms [C, n_samples] of magnitudes [C, F, T]: fast Griffin-Lim (Perraudin et al. 2013).
+def _with_phases(magnitudes: torch.Tensor, stft: Stft, seed: int, iterations: int) -> torch.Tensor:
+    """Waveforms [C, n] of one sound's magnitudes [C, F, T].
 
     Fewer frames than a window mirrors at its edges are followed by silent ones, which are cut off again.
     """
-    n_samples = max(frames.n_samples, frames.n_fft // 2 + frames.hop_length)
-    missing = 1 + n_samples // frames.hop_length - magnitudes.shape[-1]
+    longer = replace(stft, n_samples=max(stft.n_samples, stft.n_fft // 2 + stft.hop_length))
+    missing = 1 + longer.n_samples // stft.hop_length - magnitudes.shape[-1]
     magnitudes = torch.nn.functional.pad(magnitudes, (0, max(0, missing)))
-    # torchaudio draws the first phases from the global generator, which takes no argument: lend it one seed.
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        waveforms: torch.Tensor = torchaudio.functional.griffinlim(
-            magnitudes,
-            window=torch.hann_window(frames.win_length),
-            n_fft=frames.n_fft,
-            hop_length=frames.hop_length,
-            win_length=frames.win_length,
-            power=1.0,
-            n_iter=iterations,
-            momentum=MOMENTUM,
-            length=n_samples,
-            rand_init=True,
-        )
-    return waveforms[:, : frames.n_samples]
+    seeds = [seed + channel for channel in range(len(magnitudes))]
+    return griffin_lim(magnitudes, longer, seeds, iterations, MOMENTUM)[:, : stft.n_samples]
