@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from soundaug import stats
-from soundaug.audit import Clip, load_clips, read_rows
+from soundaug.audit import Clip, load_clips
 from soundaug.errors import StudyError
-from soundaug.outputs import read_json
-from soundaug.packed import ClipSet, class_list, fold_file
+from soundaug.outputs import read_json, read_rows
+from soundaug.packed import class_list
 from soundaug.params import Params
 from soundaug.stats import Draws, Floats, FoldPredictions, Ints, Strings
 
@@ -68,17 +68,6 @@ class Study:
         n = len(self.classes)
         cells = [np.bincount((fold.class_id * n + fold.predicted[arm]).ravel(), minlength=n * n) for fold in self.folds]
         return np.asarray(np.sum(cells, axis=0).reshape(n, n), dtype=np.float64)
-
-
-@dataclass(frozen=True)
-class Example:
-    """Log-mels [n_mels, T] in dB of one class: two parents, what was generated from them, and a real test clip."""
-
-    class_name: str
-    parent_a: Floats
-    generated: Floats
-    parent_b: Floats
-    test_clip: Floats
 
 
 def load_study(data: Path, params: Params) -> Study:
@@ -287,42 +276,6 @@ def curves_table(study: Study, arms: Sequence[str] | None = None) -> list[Row]:
     return rows
 
 
-def load_examples(data: Path, params: Params, classes: Sequence[str]) -> list[Example]:
-    """The first generated clip of every class for the first held-out fold, beside its parents and a test clip.
-
-    Empty where nothing was generated. Linear mels are shown in dB, as the generator sees them.
-    """
-    fold = params.folds[0]
-    mels_path = data / "generated" / f"fold{fold}" / "mels.npz"
-    if not mels_path.is_file():
-        return []
-    pairs = read_rows(mels_path.with_name("pairs.csv"), ("class_id", "parent_a", "parent_b", "fold_a", "fold_b"))
-    firsts: dict[int, int] = {}
-    for index, pair in enumerate(pairs):
-        firsts.setdefault(int(pair["class_id"]), index)
-    if not firsts:
-        return []
-    generated = ClipSet.load(mels_path).mel
-    if len(generated) != len(pairs):
-        raise StudyError(f"{mels_path}: found {len(generated)} mels, wanted the {len(pairs)} of pairs.csv")
-    wanted = {(int(pairs[i][f"fold_{side}"]), pairs[i][f"parent_{side}"]) for i in firsts.values() for side in "ab"}
-    shown: dict[str, Floats] = {}
-    tests: dict[int, Floats] = {}
-    for number in sorted({fold} | {number for number, _ in wanted}):
-        clips = ClipSet.load(fold_file(data / "features", number))
-        for mel, name, class_id in zip(clips.mel, clips.name.tolist(), clips.class_id.tolist(), strict=True):
-            if (number, name) in wanted:
-                shown[name] = decibels(mel, params)
-            if number == fold and class_id not in tests:
-                tests[class_id] = decibels(mel, params)
-    examples = []
-    for class_id, index in sorted(firsts.items()):
-        a, b = shown.get(pairs[index]["parent_a"]), shown.get(pairs[index]["parent_b"])
-        if a is not None and b is not None and class_id in tests:
-            examples.append(Example(classes[class_id], a, generated[index].astype(np.float64), b, tests[class_id]))
-    return examples
-
-
 def _load_fold(data: Path, params: Params, fold: int, corpus: Sequence[Clip], n_classes: int) -> FoldRuns:
     tested = [clip for clip in corpus if clip.fold == fold]
     predicted: dict[str, Ints] = {}
@@ -442,15 +395,6 @@ def _generator(data: Path, params: Params) -> Metrics:
 
 def _inversion(data: Path, params: Params) -> Metrics:
     return _scalars([data / "generated" / f"fold{fold}" / "clips" / "summary.json" for fold in params.folds])
-
-
-def decibels(mel: Any, params: Params) -> Floats:
-    """A mel as the features hold it, in dB: what `MelFrontEnd.log_mel` gives, without torch."""
-    if params.features.scale == "log":
-        return np.asarray(mel, dtype=np.float64)
-    reference = 0.375 * params.features.n_fft  # the summed square of the Hann window: the front end's 0 dB
-    power = np.maximum(np.asarray(mel, dtype=np.float64) / reference, 1e-20)
-    return np.asarray(np.maximum(10 * np.log10(power), params.features.floor_db))
 
 
 def _excludes_zero(found: Mapping[str, float]) -> bool:
