@@ -1,4 +1,4 @@
-"""The machine and the packages of a run."""
+"""The machine and the packages of a run, and what its stages took."""
 
 import importlib.metadata
 import os
@@ -6,6 +6,12 @@ import platform
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Any
+
+from soundaug import scratch
+from soundaug.outputs import read_json
+from soundaug.params import Params
+from soundaug.usage import FOLDER
 
 PACKAGES = ("torch", "torchaudio", "diffusers", "librosa", "numpy", "scipy", "scikit-learn", "soundfile", "dvc")
 
@@ -26,6 +32,30 @@ def environment() -> dict[str, object]:
         "device": _device(),
         "cores": os.cpu_count(),
     }
+
+
+def stage_usage(params: Params) -> dict[str, dict[str, float]]:
+    """Of every stage that ran on this machine: ``runs``, ``seconds`` in all, the ``longest`` run's, ``peak_mb``.
+
+    Runs of other folds, seeds or controls are left out, and so is `evaluate`, which asks. The slowest stage is first.
+    """
+    wanted: dict[str, Any] = {"--fold": params.folds, "--seed": params.seeds, "--control": params.controls}
+    runs: dict[str, list[dict[str, Any]]] = {}
+    for path in sorted((scratch.ROOT / FOLDER).glob("*.json")):
+        found = read_json(path)
+        given = zip(found["arguments"][::2], found["arguments"][1::2], strict=False)
+        if found["stage"] != "evaluate" and all(value in map(str, wanted.get(name, [value])) for name, value in given):
+            runs.setdefault(found["stage"], []).append(found)
+    usage = {
+        stage: {
+            "runs": len(found),
+            "seconds": round(sum(one["seconds"] for one in found), 1),
+            "longest": max(one["seconds"] for one in found),
+            "peak_mb": max(one["peak_mb"] for one in found),
+        }
+        for stage, found in runs.items()
+    }
+    return dict(sorted(usage.items(), key=lambda entry: -entry[1]["seconds"]))
 
 
 def _processor() -> str:

@@ -222,7 +222,7 @@ def summary_table(study: Study, metrics: Metrics) -> list[Row]:
         accuracy = metrics[arm]["accuracy"]
         delta = (metrics if arm == "aug" else metrics[arm]).get("delta", {}).get("accuracy", {})
         row: Row = {"arm": arm, "accuracy": accuracy["mean"]}
-        row |= {"ci_low": accuracy["ci_low"], "ci_high": accuracy["ci_high"]}
+        row |= {"accuracy_low": accuracy["ci_low"], "accuracy_high": accuracy["ci_high"]}
         row |= {"delta": delta.get("mean"), "delta_low": delta.get("ci_low"), "delta_high": delta.get("ci_high")}
         row |= {"p_value": delta.get("p_value"), "p_holm": delta.get("p_holm"), "p_sign_flip": delta.get("p_sign_flip")}
         rows.append(row | {"macro_f1": metrics[arm]["macro_f1"]["mean"]})
@@ -264,10 +264,10 @@ def curves(study: Study, arm: str, column: str) -> tuple[Floats, Floats]:
     return steps, np.stack(values)
 
 
-def curves_table(study: Study, arms: Sequence[str] | None = None) -> list[Row]:
-    """Test accuracy and training loss against the step, mean over folds and seeds, per arm (all, or ``arms``)."""
+def curves_table(study: Study) -> list[Row]:
+    """Test accuracy and training loss against the step, mean over folds and seeds, per arm."""
     rows = []
-    for arm in study.arms if arms is None else arms:
+    for arm in study.arms:
         steps, accuracy = curves(study, arm, "test_accuracy")
         _, loss = curves(study, arm, "train_loss")
         for step, *values in zip(steps, accuracy.mean(axis=0), loss.mean(axis=0), strict=True):

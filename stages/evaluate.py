@@ -1,14 +1,13 @@
 """Compare the arms: metrics, tables for plots, figures and the report. Nothing is written where a leak is found."""
 
 from pathlib import Path
-from typing import Any
 
 from soundaug import evaluation, generator_report, plots, report
 from soundaug.audit import audit
-from soundaug.environment import environment
+from soundaug.environment import environment, stage_usage
 from soundaug.errors import run_stage
 from soundaug.examples import load_closest, load_examples
-from soundaug.outputs import whole, write_csv, write_json
+from soundaug.outputs import whole, write_json, write_table
 from soundaug.page.document import render_page
 from soundaug.page.sections import Results
 from soundaug.params import load_params
@@ -38,7 +37,8 @@ def main() -> None:
         figures["closest.png"] = plots.closest_figure(closest, params.features)
     if histories := generator_report.history_rows(DATA, params):
         figures["generator.png"] = plots.generator_figure(histories)
-    machine, sounds = environment(), read_sounds(DATA / "demonstration")
+    sounds = read_sounds(DATA / "demonstration")
+    machine = environment() | {"stages": stage_usage(params)}
     page = render_page(Results(study, metrics, found, params, closest, histories, sounds, machine))
     tables = {
         "accuracy": evaluation.accuracy_table(study),
@@ -47,8 +47,6 @@ def main() -> None:
         "confusion_aug": evaluation.confusion_table(study, "aug"),
         "per_class": evaluation.class_table(study),
         "curves": evaluation.curves_table(study),
-        # one file an arm: DVC's line template draws a line a file
-        **{f"curves_{arm}": evaluation.curves_table(study, [arm]) for arm in ("base", "aug")},
     }
     if histories:
         tables["generator"] = histories
@@ -70,11 +68,6 @@ def main() -> None:
         partial.write_text(page, encoding="utf-8")
     print(report.summary(metrics, params))
     print(f"\nreport: {REPORTS / 'index.html'}, {REPORTS / 'report.md'}")
-
-
-def write_table(path: Path, rows: list[dict[str, Any]]) -> None:
-    """Write rows of the same columns; a value that is not there is an empty cell."""
-    write_csv(path, list(rows[0]), (list(row.values()) for row in rows))
 
 
 if __name__ == "__main__":

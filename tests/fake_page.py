@@ -20,6 +20,7 @@ ODD = (
     "<img src=x onerror='window.hacked = 1'>\"><b>/../{{ 7 * 7 }}\\",
     "狗叫 & Straße/дождь «x»",
 )
+USAGE = {"train_aug": {"runs": 6, "seconds": 60.4, "longest": 12.0, "peak_mb": 500}}
 ALPHAS = (0.0, 0.25, 0.5, 0.75, 1.0)
 
 
@@ -66,7 +67,7 @@ def results(data: Path, params: Params, sounds: Sequence[Sound]) -> Results:
         closest=load_closest(data, params.folds, params.features, study.classes),
         histories=history_rows(data, params),
         sounds=sounds,
-        environment={"python": "3.11", "packages": {"numpy": "2.0"}, "stages": {}},
+        environment={"python": "3.11", "packages": {"numpy": "2.0"}, "stages": USAGE},
     )
 
 

@@ -41,6 +41,10 @@ class Read(HTMLParser):
         if tag == "section":
             self.section = dict(attrs)["id"] or ""
 
+    def handle_endtag(self, tag: str) -> None:
+        if tag in ("td", "th"):
+            self.handle_data(" ")
+
     def handle_data(self, data: str) -> None:
         self.text[self.section] = self.text.get(self.section, "") + data
 
@@ -184,6 +188,13 @@ def test_a_leak_is_told(study: Path) -> None:
     text = Read(render_page(leaky)).text["audit"]
     assert text.split("1 leaks.")[1].strip().endswith("First: <b>a clip</b>.")
     assert "No recording is on both sides" in Read(render_page(found)).text["audit"]
+
+
+def test_times_of_the_stages(study: Path, read: Read) -> None:
+    text = " ".join(read.text["repeat"].split())
+    assert "peak memory, MB train_aug 6 60 12 500 all 60 500" in text
+    unknown = replace(results(study, PARAMS, []), environment={"python": "3.11"})
+    assert "No times are there" in Read(render_page(unknown)).text["repeat"]
 
 
 @pytest.mark.parametrize(

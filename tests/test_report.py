@@ -126,7 +126,6 @@ def test_stage_writes_everything_twice_the_same(workspace: Path, capsys: pytest.
     evaluate.main()
     assert files(workspace / "reports") == first
     tables = {"accuracy", "summary", "confusion_base", "confusion_aug", "per_class", "curves"}
-    tables |= {"curves_base", "curves_aug"}
     figures = {"accuracy", "differences", "confusion", "per_class", "curves", "spectrograms"}
     assert set(first) == {
         "metrics.json",

@@ -40,7 +40,7 @@ class Chart:
 def accuracy_chart(study: Study, metrics: Metrics, params: Params) -> Chart:
     """Accuracy of every arm: mean with its interval, and the folds behind it."""
     means = [
-        {"arm": row["arm"]} | {key: 100 * row[key] for key in ("accuracy", "ci_low", "ci_high")}
+        {"arm": row["arm"]} | {key: 100 * row[key] for key in ("accuracy", "accuracy_low", "accuracy_high")}
         for row in summary_table(study, metrics)
     ]
     folds = [
@@ -48,7 +48,8 @@ def accuracy_chart(study: Study, metrics: Metrics, params: Params) -> Chart:
         for arm in study.arms
         for fold, value in zip(study.folds, study.accuracy(arm).mean(axis=1), strict=True)
     ]
-    shown = [_tip("arm"), _tip("accuracy", "mean, %"), _tip("ci_low", "interval from"), _tip("ci_high", "to")]
+    shown = [_tip("arm"), _tip("accuracy", "mean, %")]
+    shown += [_tip("accuracy_low", "interval from"), _tip("accuracy_high", "to")]
     colour = _arm_colour(study.arms)
     layers: list[Spec] = [
         {
@@ -67,7 +68,7 @@ def accuracy_chart(study: Study, metrics: Metrics, params: Params) -> Chart:
             "data": {"values": means},
             "transform": [SHOWN],
             "mark": {"type": "rule", "strokeWidth": 3},
-            "encoding": _on_rows(study.arms, "ci_low") | {"x2": {"field": "ci_high"}, "color": colour},
+            "encoding": _on_rows(study.arms, "accuracy_low") | {"x2": {"field": "accuracy_high"}, "color": colour},
         },
         {
             "data": {"values": means},

@@ -28,6 +28,7 @@ from soundaug.tables import (
     GENERATED,
     P_VALUES,
     PRIMARY,
+    Table,
     arms_table,
     audit_text,
     classes_table,
@@ -242,8 +243,19 @@ def repeat(results: Results) -> Section:
     text = yaml.safe_dump(results.params.model_dump(), sort_keys=False, allow_unicode=True)
     environment = dict(results.environment)
     packages, stages = environment.pop("packages", {}), environment.pop("stages", {})
-    data = {"params": text, "environment": environment, "packages": packages, "stages": stages}
+    data = {"params": text, "environment": environment, "packages": packages, "stages": _usage(stages)}
     return Section("repeat", "How to repeat it", data)
+
+
+def _usage(stages: Mapping[str, Mapping[str, float]]) -> Table:
+    rows = [
+        [name, str(one["runs"]), f"{one['seconds']:.0f}", f"{one['longest']:.0f}", f"{one['peak_mb']:.0f}"]
+        for name, one in stages.items()
+    ]
+    if rows:
+        total, peak = (how(one[key] for one in stages.values()) for how, key in ((sum, "seconds"), (max, "peak_mb")))
+        rows.append(["all", "", f"{total:.0f}", "", f"{peak:.0f}"])
+    return Table(["stage", "runs", "seconds in all", "longest", "peak memory, MB"], rows)
 
 
 def _by_number(sounds: Sequence[Sound], group: str) -> dict[int, list[Sound]]:
