@@ -173,13 +173,13 @@ def statistics_lines(metrics: Metrics, params: Params) -> list[str]:
             + ("" if "p_value" in found else " Left out: all folds differ by the same amount.")
         )
         lines.append(
-            f"Sign-flip test, exact: p = {_p(found, 'p_sign_flip')} for aug minus base. The smallest p that {k} "
+            f"Sign-flip test, exact: {_p_equals(found, 'p_sign_flip')} for aug minus base. The smallest p that {k} "
             f"folds can give is {p_text(stats.smallest_sign_flip_p(k))}."
         )
     return [
         *lines,
         (
-            f"Secondary: McNemar's exact test on the discordant clips gives p = {_p(found, 'p_mcnemar')}; it takes "
+            f"Secondary: McNemar's exact test on the discordant clips gives {_p_equals(found, 'p_mcnemar')}; it takes "
             "clips for independent, which they are not."
         ),
         (
@@ -224,3 +224,8 @@ def audit_text(audit: Audit, params: Params, quote: Callable[[str], str] = str) 
 
 def _p(found: Mapping[str, float], key: str = "p_value") -> str:
     return p_text(found.get(key))
+
+
+def _p_equals(found: Mapping[str, float], key: str) -> str:
+    text = _p(found, key)
+    return f"p {text}" if text.startswith("<") else f"p = {text}"

@@ -102,6 +102,7 @@ def test_every_picture_has_a_text_and_nothing_comes_from_elsewhere(html: str, re
     assert sources
     assert all(source.startswith("data:") for source in sources)
     assert [one["href"] for one in read.all("link")] == ["data:,"]
+    assert "University of Washington Interactive Data Lab" in html
     assert {(one["href"] or "")[0] for one in read.all("a")} == {"#"}
     assert "default-src 'none'" in (read.all("meta")[1]["content"] or "")
     assert len(read.all("audio")) == 3 * 3 + 3 * 5 + 2 * 2 + 3 * 3
@@ -176,6 +177,13 @@ def test_no_alphas_without_interpolation(study: Path) -> None:
     text = Read(page(study, params, sounds)).text["listen"]
     assert "No row of alphas" in text
     assert "this run's is variation" in text
+
+
+def test_classes_without_sounds_are_counted(study: Path, read: Read) -> None:
+    text = Read(page(study, PARAMS, fake_sounds(PARAMS, 2))).text["listen"]
+    assert "Sounds of 2 of the 3 classes" in text
+    assert ODD[2] not in text
+    assert "Sounds of" not in read.text["listen"]
 
 
 def test_the_same_study_gives_the_same_page(study: Path, html: str) -> None:

@@ -280,10 +280,13 @@ def generator_chart(study: Study, histories: Sequence[Mapping[str, Any]]) -> Cha
             "scale": {"domain": folds, "range": [f"var(--fold-{i % FOLD_COLOURS})" for i in range(len(folds))]},
             "legend": LEGEND,
         },
-        "strokeDash": {"field": "kind", "type": "nominal", "title": None, "legend": DASHES},
         "tooltip": [_tip("fold", form="d"), _tip("kind"), _tip("step", form="d"), _tip("loss", form=".4f")],
     }
-    layers = [{"data": {"values": rows}, "mark": {"type": "line", "point": {"size": 25}}, "encoding": encoding}]
+    dashes = {"field": "kind", "type": "nominal", "title": None, "legend": DASHES}
+    layers = [
+        {"data": {"values": rows}, "mark": "line", "encoding": encoding | {"strokeDash": dashes}},
+        {"data": {"values": rows}, "mark": {"type": "circle", "size": 30, "opacity": 1}, "encoding": encoding},
+    ]
     described = "Training loss of the generators, and loss on recordings left out, against the optimiser step."
     return Chart("generator", "Training of the generators", described, _spec(layers, study, "optimiser step", 260))
 

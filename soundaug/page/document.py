@@ -33,6 +33,7 @@ def render_page(results: Results) -> str:
         programs=programs,
         policy=_policy(programs),
         style=_source(environment, "static/page.css"),
+        licences=_source(environment, "static/licences.txt"),
     )
 
 

@@ -152,7 +152,7 @@ def training(results: Results) -> Section:
 
 def listen(results: Results) -> Section:
     """Of every class two parents, the clip generated from them, and the row of mixtures."""
-    title = "Listen: parents and what was made of them"
+    title = "Listen: parents and their mixtures"
     strips = []
     for number, found in _by_number(results.sounds, "class").items():
         by_role = {one.role: one for one in found if one.role != "mixture"}
@@ -165,7 +165,8 @@ def listen(results: Results) -> Section:
     if not strips:
         return Section("listen", title, missing=_no_clips(results))
     method = results.params.generate.method
-    return Section("listen", title, {"strips": strips, "method": method, "fold": results.params.folds[0]})
+    data = {"strips": strips, "method": method, "fold": results.params.folds[0], "classes": len(results.study.classes)}
+    return Section("listen", title, data)
 
 
 def closest(results: Results) -> Section:
@@ -191,7 +192,7 @@ def closest(results: Results) -> Section:
 
 def inversion(results: Results) -> Section:
     """A real clip, through mel and phase reconstruction alone, and through the generator's noise as well."""
-    title = "What the way there and back loses"
+    title = "Inversion: what is lost there and back"
     rows = []
     for number, found in _by_number(results.sounds, "class").items():
         by_role = {one.role: one for one in found}
