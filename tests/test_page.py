@@ -17,7 +17,7 @@ from fake_study import fake_params
 from matplotlib.image import imread
 
 from soundaug.audit import Finding
-from soundaug.page import charts, media
+from soundaug.page import confusion, media
 from soundaug.page.document import minus, render_page
 from soundaug.params import Params
 
@@ -112,9 +112,9 @@ def test_every_picture_has_a_text_and_nothing_comes_from_elsewhere(html: str, re
 
 def test_charts_hold_the_numbers(html: str) -> None:
     found = specs(html)
-    confusion = {f"confusion-{name}" for name in ("base", "aug", "difference")}
+    matrices = {f"confusion-{name}" for name in ("base", "aug", "difference")}
     curves = {"curves-test_accuracy", "curves-train_loss", "generator"}
-    assert set(found) == {"accuracy", "differences", "classes"} | confusion | curves
+    assert set(found) == {"accuracy", "differences", "classes"} | matrices | curves
     means = {row["arm"]: row["accuracy"] for row in found["accuracy"]["layer"][3]["data"]["values"]}
     assert means == pytest.approx({"base": 62.5, "aug": 75, "duplicate": 66.6667, "mixup": 66.6667})
     runs = found["differences"]["layer"][1]["data"]["values"]
@@ -126,7 +126,7 @@ def test_charts_hold_the_numbers(html: str) -> None:
 
 
 def test_the_confusion_scale_of_a_difference_is_even() -> None:
-    chart = charts._confusion("difference", "d", np.array([[5.0, -8.0], [0.0, np.nan]]), ["a", "b"], 8.0)
+    chart = confusion._confusion("difference", "d", np.array([[5.0, -8.0], [0.0, np.nan]]), ["a", "b"], 8.0)
     scale = chart.spec["layer"][0]["encoding"]["color"]["scale"]
     assert scale["domain"] == [-8.0, -4.0, 0, 4.0, 8.0]
     assert len(chart.spec["data"]["values"]) == 3  # what is undefined is not drawn

@@ -11,12 +11,13 @@ from fake_study import fake_params
 
 pytest.importorskip("playwright", reason="playwright is not installed")
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 PARAMS = fake_params()
 QUICK = Path(__file__).parents[1] / "reports/index.html"
 WIDTHS = (375, 1440)
 SCHEMES = ("light", "dark")
+expect.set_options(timeout=30_000)
 
 
 @pytest.fixture(scope="module")
@@ -128,8 +129,8 @@ def test_one_sound_at_a_time_and_a_second_press_pauses(view: Page) -> None:
     assert (first.get_attribute("aria-label") or "").startswith("Play ")
     first.click()
     view.wait_for_function(f"{playing}.join() === '0'")
-    assert (first.get_attribute("aria-label") or "").startswith("Pause ")
-    assert view.locator(".playing").count() == 1
+    expect(first).to_have_attribute("aria-label", re.compile("^Pause "))
+    expect(view.locator(".playing")).to_have_count(1)
     second.click()
     view.wait_for_function(f"{playing}.join() === '1'")
     second.press("Enter")
@@ -158,26 +159,20 @@ def test_a_class_is_chosen(view: Page) -> None:
         assert cards.count() == len(ODD)
 
 
-COUNT = "(wanted) => document.querySelectorAll('#arms .plot path[aria-roledescription=circle]').length === wanted"
-
-
-def marks(view: Page, section: str) -> int:
-    return view.locator(f"#{section} .plot path[aria-roledescription=circle]").count()
-
-
 def test_arms_and_folds_are_chosen(view: Page) -> None:
-    assert marks(view, "arms") == 4 * 3
-    assert marks(view, "differences") == 3 * 3 * 2
+    def expect_dots(arms: int, differences: int) -> None:
+        for section, wanted in (("arms", arms), ("differences", differences)):
+            expect(view.locator(f"#{section} .plot path[aria-roledescription=circle]")).to_have_count(wanted)
+
+    expect_dots(4 * 3, 3 * 3 * 2)
     view.get_by_role("checkbox", name="mixup").uncheck()
-    view.wait_for_function(COUNT, arg=9)
-    assert marks(view, "differences") == 2 * 3 * 2
-    assert "mixup" not in view.locator("#arms .plot").inner_text()
+    expect_dots(3 * 3, 2 * 3 * 2)
+    expect(view.locator("#arms .plot")).not_to_contain_text("mixup")
     view.locator("#fold-filter").select_option("2")
-    view.wait_for_function(COUNT, arg=3)
-    assert marks(view, "differences") == 2 * 2
+    expect_dots(3, 2 * 2)
     view.get_by_role("checkbox", name="mixup").check()
     view.locator("#fold-filter").select_option("all")
-    view.wait_for_function(COUNT, arg=12)
+    expect_dots(4 * 3, 3 * 3 * 2)
 
 
 def test_the_theme_is_switched_with_the_charts(view: Page) -> None:

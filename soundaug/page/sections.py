@@ -10,16 +10,11 @@ from soundaug.audit import Audit
 from soundaug.evaluation import Metrics, Study, best_control
 from soundaug.examples import ClosestPair
 from soundaug.generator_report import faults
-from soundaug.page.charts import (
-    Chart,
-    accuracy_chart,
-    class_chart,
-    confusion_charts,
-    curve_charts,
-    difference_chart,
-    generator_chart,
-)
+from soundaug.page.charts import accuracy_chart, class_chart, difference_chart
+from soundaug.page.confusion import confusion_charts
+from soundaug.page.curves import curve_charts, generator_chart
 from soundaug.page.media import sound, spectrogram
+from soundaug.page.vega import Chart
 from soundaug.params import Params
 from soundaug.sounds import Sound
 from soundaug.tables import (
