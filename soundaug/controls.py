@@ -83,7 +83,7 @@ def waveform(
     parents = first_parents(real, pairs)
     waveforms = np.empty((len(pairs), features.n_samples), np.float32)
     before = random.getstate(), np.random.get_state()  # audiomentations draws from both global generators
-    for row, pair, path in zip(waveforms, tqdm(pairs, desc=label, disable=None), audio, strict=True):
+    for row, pair, path in zip(waveforms, tqdm(pairs, desc=label, unit="clip", disable=None), audio, strict=True):
         random.seed(pair.seed)
         np.random.seed(pair.seed)
         row[:] = augment(fit(read_mono(path, features.sample_rate), features.n_samples), features.sample_rate)

@@ -1,5 +1,9 @@
-"""fetch: the labelled clips and their folds, from one of the three sources to data/raw."""
+"""fetch: the labelled clips and their folds, from the source that data.source names.
 
+Writes data/raw; a folder of the user's own (data.root) is listed there, its audio is not copied.
+"""
+
+import argparse
 from pathlib import Path
 
 from soundaug.corpus import (
@@ -26,6 +30,7 @@ DOWNLOADS = ROOT / "download"
 
 
 def main() -> None:
+    argparse.ArgumentParser(description=__doc__).parse_args()
     params = load_params()
     where = f"data.source {params.data.source}"
     with whole(RAW) as raw:

@@ -2,6 +2,7 @@
 
 import csv
 import hashlib
+import sys
 import tarfile
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ TABLE = Path("data/raw/metadata/UrbanSound8K.csv")
 @pytest.fixture(autouse=True)
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["fetch"])
     monkeypatch.setattr(fetch, "DOWNLOADS", Path(".scratch/download"))
     return tmp_path
 
