@@ -15,7 +15,13 @@ from soundaug.errors import StudyError
 
 PARAMS_FILE = Path("params.yaml")
 
-Control = Literal["duplicate", "waveform", "specaugment", "mixup", "resynthesis"]
+Control = Literal[
+    "duplicate",
+    "waveform",
+    "specaugment",
+    "mixup",
+    "resynthesis",
+]
 Problem = Literal["missing", "unreadable", "empty", "not_finite", "silent"]
 
 
@@ -73,7 +79,11 @@ class Download(Settings):
 class Data(Settings):
     """Where the labelled clips come from and how they fall into folds."""
 
-    source: Literal["synthetic", "urbansound8k", "directory"]
+    source: Literal[
+        "synthetic",
+        "urbansound8k",
+        "directory",
+    ]
     """The embedded corpus, UrbanSound8K (downloaded), or a folder of your own."""
     root: Annotated[str, Field(min_length=1)]
     """The folder of source directory, or one that holds UrbanSound8K.tar.gz. dvc repro watches it."""
@@ -277,7 +287,12 @@ class Generate(Settings):
     """Of an inpainting: the spans kept of the first parent, within the clip; [[0.0, 1.0]]: outpaint after 1 s."""
     resamplings: Annotated[int, Field(ge=1, le=100)]
     """Of an inpainting: passes of every noise level."""
-    sampler: Literal["ddim", "ddpm", "dpm_solver", "heun"]
+    sampler: Literal[
+        "ddim",
+        "ddpm",
+        "dpm_solver",
+        "heun",
+    ]
     """What goes from noise to clip. An inpainting wants ddim or ddpm."""
     steps: Annotated[Positive, measured_in("steps")]
     """Of the sampler and of the inversion; at most generator.train_timesteps."""
@@ -371,11 +386,17 @@ class Bare(Settings):
 class Controls(Settings):
     """What each control is made with, by its name."""
 
+    # The strings say in the report what an arm is trained on.
     duplicate: Bare
+    """and as many copies of the same parents"""
     waveform: Waveform
+    """shift, pitch, gain and noise on the waveform"""
     specaugment: SpecAugment
+    """masked bands of time and frequency"""
     mixup: Bare
+    """and the mixtures of the same pairs"""
     resynthesis: Bare
+    """and the same parents through mel and phase reconstruction alone"""
 
 
 class Classifier(Settings):
