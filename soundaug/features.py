@@ -90,7 +90,10 @@ def mels_of_files(
     mels = np.empty((len(paths), settings.n_mels, settings.n_frames), np.float32)
     kept: list[int] = []
     # libsndfile, soxr and the FFT release the GIL: threads reach every core without a second import of torch.
-    with Parallel(n_jobs=-1, backend="threading") as parallel, tqdm(total=len(paths), desc=label, disable=None) as bar:
+    with (
+        Parallel(n_jobs=-1, backend="threading") as parallel,
+        tqdm(total=len(paths), desc=label, unit="clip", disable=None) as bar,
+    ):
         for start in range(0, len(paths), CHUNK):
             decoded = parallel(delayed(decode)(path) for path in paths[start : start + CHUNK])
             waveforms = []

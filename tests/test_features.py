@@ -2,6 +2,7 @@
 
 import csv
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -212,6 +213,7 @@ def test_waveforms_in_chunks_are_waveforms_alone() -> None:
 @pytest.fixture
 def corpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """data/raw with 2 classes x 2 folds x 2 clips of a recording each."""
+    monkeypatch.setattr(sys, "argv", ["featurize"])
     monkeypatch.chdir(tmp_path)
     raw = tmp_path / "data" / "raw"
     rows = []
