@@ -241,7 +241,5 @@ def _md5(path: Path) -> str:
 def _reading(file: IO[bytes], label: str) -> AbstractContextManager[IO[bytes]]:
     """``file`` with a bar that its reading moves on."""
     size = os.fstat(file.fileno()).st_size
-    reading: AbstractContextManager[IO[bytes]] = tqdm.wrapattr(
-        file, "read", total=size, desc=label, unit="B", unit_scale=True, unit_divisor=1000, disable=None
-    )
-    return reading
+    reading = tqdm.wrapattr(file, "read", total=size, desc=label, unit="B", unit_scale=True, disable=None)
+    return cast(AbstractContextManager[IO[bytes]], reading)

@@ -91,4 +91,4 @@ def test_runs_are_compared(said: dict[str, str]) -> None:
     (metrics,) = (text for line, text in said.items() if line.startswith("dvc metrics diff"))
     row = next(line.split() for line in metrics.splitlines() if "delta.accuracy.mean" in line)
     assert row[1:] == ["delta.accuracy.mean", "0.05", "0.025", "-0.025"]
-    assert "generate.per_class    50       25" in said["dvc params diff fifty twenty-five"]
+    assert "generate.per_class  50       25" in said["dvc params diff fifty twenty-five"]
