@@ -99,7 +99,7 @@ def sound(
     on_cpu = mel_to_audio.device.type == "cpu"
     size = 1 if on_cpu else BATCH
     parts = [slice(start, start + size) for start in range(0, len(log_mels), size)]
-    made = over_cores(make, parts, label) if on_cpu else map(make, tqdm(parts, desc=label, disable=None))
+    made = over_cores(make, parts, label) if on_cpu else map(make, tqdm(parts, desc=label, unit="batch", disable=None))
     samples = np.empty((len(log_mels), mel_to_audio.front_end.settings.n_samples), np.int16)
     errors = []
     for part, (heard, lost) in zip(parts, made, strict=True):
