@@ -13,7 +13,7 @@ import soundfile
 import torch
 
 from benchmarks.clips import read_waveforms, spread_paths
-from benchmarks.measure import timed
+from benchmarks.measure import timed_in_turn
 from soundaug.audio import ClipProblem, fit
 from soundaug.errors import run_stage
 from soundaug.features import MelFrontEnd, mels_of_files
@@ -39,8 +39,14 @@ def main() -> None:
         for index, waveform in enumerate(waveforms):
             paths.append(Path(folder) / f"{index}.wav")
             soundfile.write(paths[-1], np.stack([waveform, 0.5 * waveform], axis=1), RATE, subtype="PCM_16")
-        ours = timed(lambda: mels_of_files(paths, front_end, refuse, "featurize"), args.repeats).median
-        theirs = timed(lambda: [by_librosa(path, features) for path in paths], args.repeats).median
+        sides = timed_in_turn(
+            [
+                lambda: [by_librosa(path, features) for path in paths],
+                lambda: mels_of_files(paths, front_end, refuse, "featurize"),
+            ],
+            args.repeats,
+        )
+        theirs, ours = (side.median for side in sides)
         mels, _ = mels_of_files(paths, front_end, refuse, "featurize")
         wanted = np.stack([by_librosa(path, features) for path in paths])
     errors = front_end.log_mel(torch.from_numpy(mels)) - front_end.to_db(torch.from_numpy(wanted))

@@ -7,6 +7,7 @@ Run `dvc repro` first: the clips are those of the pipeline's data/raw. Three que
 import argparse
 import os
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,11 +25,13 @@ from soundaug.mel_to_audio import MelToAudio
 from soundaug.outputs import write_csv
 from soundaug.params import Features, Invert, Params, load_params
 from soundaug.phase import Stft, admm, griffin_lim, spectral_convergence_db
+from soundaug.threads import over_cores
 
 REPORTS = Path("reports/benchmarks")
 SECONDS = 4.0
 RANGE_DB = 80.0  # below a clip's loudest band, what an error counts in: audio-diffusion's top_db
-ITERATIONS = (8, 16, 32, 64)
+ITERATIONS = (2, 4, 6, 8, 10, 12, 16, 24, 32, 64, 96)
+THEIR_ITERATIONS = (8, 16, 32, 64)  # of phases for true magnitudes
 LIBROSA_ITERATIONS = 32  # as audio-diffusion calls it
 ADMM = {"momentum": 0.2, "rho": 0.1}
 AUDIO_DIFFUSION = {  # its spectrograms
@@ -119,16 +122,13 @@ def as_audio_diffusion(params: Params, paths: list[Path], repeats: int) -> list[
         return np.stack(made)
 
     to_linear, to_waveform = torchaudio_pair(features)
-
-    def by_torchaudio() -> np.ndarray:
-        return np.asarray(to_waveform(to_linear(power)))
-
-    sides = [
-        measured("librosa mel_to_audio", LIBROSA_ITERATIONS, by_librosa, power, front_end, 1),
-        measured(
-            "torchaudio InverseMelScale, GriffinLim", LIBROSA_ITERATIONS, by_torchaudio, power, front_end, repeats
-        ),
-    ]
+    pair = "torchaudio InverseMelScale, GriffinLim"
+    theirs: dict[str, Sounds] = {
+        f"{pair}, one batch": lambda: to_waveform(to_linear(power)).numpy(),
+        f"{pair}, clip by clip": lambda: np.stack([to_waveform(to_linear(one)).numpy() for one in power]),
+    }
+    sides = [measured("librosa mel_to_audio", LIBROSA_ITERATIONS, by_librosa, power, front_end, 1)]
+    sides += [measured(name, LIBROSA_ITERATIONS, run, power, front_end, repeats) for name, run in theirs.items()]
     return sides + our_sides(features, params.invert, power, front_end, repeats)
 
 
@@ -155,7 +155,7 @@ def our_sides(
 ) -> list[Side]:
     """The study's methods on mel power [B, n_mels, T]."""
     sides = []
-    log_mels = front_end.to_db(power).numpy()
+    log_mels = front_end.to_db(power)
     methods: dict[str, dict[str, Any]] = {
         "griffin_lim": {"method": "griffin_lim", "momentum": 0.99},
         "griffin_lim after nnls": {"method": "griffin_lim", "momentum": 0.99, "mel_inversion": "nnls"},
@@ -168,19 +168,23 @@ def our_sides(
             mel_to_audio = MelToAudio(front_end, settings.model_copy(update=common | changes))
 
             def run(mel_to_audio: MelToAudio = mel_to_audio) -> np.ndarray:
-                parts = [mel_to_audio(torch.from_numpy(one[None]), [seed]) for seed, one in enumerate(log_mels)]
-                return torch.cat(parts).numpy()
+                return side_by_side(lambda i: mel_to_audio(log_mels[i : i + 1], [i]), len(log_mels))
 
             sides.append(measured(f"study {name}", iterations, run, power, front_end, repeats))
     return sides
+
+
+def side_by_side(make: Callable[[int], torch.Tensor], count: int) -> np.ndarray:
+    """Waveforms of ``count`` clips over all cores, as the stage `invert` makes them."""
+    return torch.cat(list(over_cores(make, range(count), "clips"))).numpy()
 
 
 def measured(
     method: str, iterations: int, run: Sounds, power: torch.Tensor, front_end: MelFrontEnd, repeats: int
 ) -> Side:
     """One way's median time, and its error in log mels: RMS in dB, within `RANGE_DB` of each clip's loudest."""
-    timing = timed(run, repeats)
     again = front_end.power(torch.from_numpy(np.asarray(run(), np.float32)))
+    timing = timed(run, repeats, warm_up=0)
 
     def decibels(mel: torch.Tensor) -> torch.Tensor:
         floor = power.amax(dim=(1, 2), keepdim=True) * 10 ** (-RANGE_DB / 10)
@@ -194,41 +198,47 @@ def from_magnitudes(paths: list[Path], repeats: int) -> list[Side]:
     """Phases for true magnitudes; the error is the spectral convergence."""
     waveforms = torch.from_numpy(read_waveforms(paths, 22050, TRUE_STFT.n_samples))
     magnitudes = TRUE_STFT.spectrum(waveforms).abs()
-    clips = list(enumerate(magnitudes))
+    ways = {
+        (name, n): partial(phases, magnitudes, n)
+        for name, phases in {
+            "librosa griffinlim": phases_by_librosa,
+            "torchaudio GriffinLim, one batch": phases_by_torchaudio,
+            "torchaudio GriffinLim, clip by clip": lambda given, n: np.concatenate(
+                [phases_by_torchaudio(one[None], n) for one in given]
+            ),
+            "study griffin_lim": lambda given, n: side_by_side(
+                lambda i: griffin_lim(given[i : i + 1], TRUE_STFT, [i], n, 0.99), len(given)
+            ),
+            "study admm": lambda given, n: side_by_side(
+                lambda i: admm(given[i : i + 1], TRUE_STFT, [i], n, **ADMM), len(given)
+            ),
+        }.items()
+        for n in (ITERATIONS if name.startswith("study") else THEIR_ITERATIONS)
+    }
     sides = []
-    for n in ITERATIONS:
-        transform = torchaudio.transforms.GriffinLim(
-            TRUE_STFT.n_fft, n, hop_length=TRUE_STFT.hop_length, power=1.0, length=TRUE_STFT.n_samples
-        )
-        ways: dict[str, Sounds] = {
-            "librosa griffinlim": lambda n=n: np.stack(  # type: ignore[misc]
-                [
-                    librosa.griffinlim(
-                        one.numpy(),
-                        n_iter=n,
-                        hop_length=TRUE_STFT.hop_length,
-                        length=TRUE_STFT.n_samples,
-                        random_state=i,
-                    )
-                    for i, one in clips
-                ]
-            ),
-            "torchaudio GriffinLim": lambda transform=transform: np.stack(  # type: ignore[misc]
-                [transform(one).numpy() for _, one in clips]
-            ),
-            "study griffin_lim": lambda n=n: torch.cat(  # type: ignore[misc]
-                [griffin_lim(one[None], TRUE_STFT, [i], n, 0.99) for i, one in clips]
-            ).numpy(),
-            "study admm": lambda n=n: torch.cat(  # type: ignore[misc]
-                [admm(one[None], TRUE_STFT, [i], n, **ADMM) for i, one in clips]
-            ).numpy(),
-        }
-        for method, run in ways.items():
-            seconds = timed(run, repeats).median / len(clips)
-            made = torch.from_numpy(np.asarray(run(), np.float32))
-            error = float(spectral_convergence_db(magnitudes, made, TRUE_STFT).mean())
-            sides.append(Side(method, n, seconds, error))
+    for (method, n), run in ways.items():
+        made = torch.from_numpy(np.asarray(run(), np.float32))
+        seconds = timed(run, repeats, warm_up=0).median / len(paths)
+        error = float(spectral_convergence_db(magnitudes, made, TRUE_STFT).mean())
+        sides.append(Side(method, n, seconds, error))
     return sides
+
+
+def phases_by_librosa(magnitudes: torch.Tensor, iterations: int) -> np.ndarray:
+    """Waveforms of magnitudes [N, F, T], clip by clip."""
+    size: dict[str, Any] = {"hop_length": TRUE_STFT.hop_length, "length": TRUE_STFT.n_samples}
+    made = [
+        librosa.griffinlim(one, n_iter=iterations, random_state=i, **size) for i, one in enumerate(magnitudes.numpy())
+    ]
+    return np.stack(made)
+
+
+def phases_by_torchaudio(magnitudes: torch.Tensor, iterations: int) -> np.ndarray:
+    """Waveforms of magnitudes [N, F, T] in one batch."""
+    transform = torchaudio.transforms.GriffinLim(
+        TRUE_STFT.n_fft, iterations, hop_length=TRUE_STFT.hop_length, power=1.0, length=TRUE_STFT.n_samples
+    )
+    return np.asarray(transform(magnitudes))
 
 
 def own_mels(params: Params, paths: list[Path], repeats: int) -> list[Side]:

@@ -2,7 +2,7 @@
 
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -34,6 +34,14 @@ def timed(run: Callable[[], object], repeats: int = 5, warm_up: int = 1) -> Timi
         if index >= warm_up:
             seconds.append(time.perf_counter() - start)
     return Timing(statistics.median(seconds), seconds)
+
+
+def timed_in_turn(runs: Sequence[Callable[[], object]], repeats: int = 5) -> list[Timing]:
+    """Each of ``runs`` once a round, after a round that is not counted: what slows the machine down meets them all."""
+    for run in runs:
+        run()
+    rounds = [[timed(run, 1, warm_up=0).median for run in runs] for _ in range(repeats)]
+    return [Timing(statistics.median(seconds), list(seconds)) for seconds in zip(*rounds, strict=True)]
 
 
 def flop(run: Callable[[], object]) -> int:

@@ -10,7 +10,7 @@ import torch
 from tiny_pipeline import run, tiny_params, workspace
 
 from benchmarks import featurize, generate, invert, measure, published
-from benchmarks.measure import flop, matmul_peak, time_by_kind, timed
+from benchmarks.measure import flop, matmul_peak, time_by_kind, timed, timed_in_turn
 from soundaug.phase import Stft
 
 
@@ -29,6 +29,14 @@ def test_the_median_of_the_runs_that_count() -> None:
     found = timed(lambda: calls.append(1), repeats=3, warm_up=2)
     assert (len(calls), len(found.runs)) == (5, 3)
     assert found.median == sorted(found.runs)[1]
+
+
+def test_in_turn_every_run_is_once_a_round() -> None:
+    calls: list[str] = []
+    found = timed_in_turn([lambda: calls.append("a"), lambda: calls.append("b")], repeats=3)
+    assert "".join(calls) == "ab" * 4
+    assert [len(one.runs) for one in found] == [3, 3]
+    assert found[1].median == sorted(found[1].runs)[1]
 
 
 def test_the_peak_is_that_of_the_best_size(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -112,6 +120,7 @@ def raw(tmp_path: Path) -> Iterator[Path]:
 def test_invert(raw: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     for name, value in (
         ("ITERATIONS", (1, 3)),
+        ("THEIR_ITERATIONS", (1, 2)),
         ("LIBROSA_ITERATIONS", 1),
         ("TRUE_STFT", Stft(1024, 256, 22050)),
         ("AUDIO_DIFFUSION", invert.AUDIO_DIFFUSION | {"clip_seconds": 1.0, "n_mels": 64}),
