@@ -103,9 +103,9 @@ def run_pipeline(params: Params) -> None:
             run("train_aug", "--fold", fold, "--seed", seed)
             for control in params.controls:
                 run("train_control", "--control", control, "--fold", fold, "--seed", seed)
+    run("fetch_music")
     run("demonstrate")
     run("evaluate")
-    run("fetch_music")
 
 
 def hashes(folder: Path) -> dict[str, str]:
