@@ -112,7 +112,7 @@ AUDIO: Rows = {
     "beyond any scale": (sound([0.0, 1e30]), "FILE: holds samples above 4294967296 times full scale, wanted audio"),
     "a FLAC of a day": (
         flac_that_says(2**36 - 1),
-        "FILE: not readable as audio (Unable to allocate 256. GiB for an array with shape (68719476735, 1) and data type float32), wanted audio",
+        "FILE: not readable as audio (...), wanted audio",
     ),
     "half a FLAC": (
         sound([0.1] * 100, kind="FLAC", subtype="PCM_16")[:60],
