@@ -1,5 +1,6 @@
 """Audio files in and out: any format libsndfile reads, to mono float32 of one rate and length."""
 
+import io
 from functools import reduce
 from pathlib import Path
 
@@ -7,7 +8,11 @@ import numpy as np
 import soundfile
 import soxr
 
+from soundaug.foreign import reason
 from soundaug.params import Problem
+
+LOWEST_RATE, HIGHEST_RATE = 100, 10_000_000  # Hz: others are broken headers, and resampling from 1 Hz fills the memory
+LOUDEST = 2.0**32  # times full scale, as floats that hold whole numbers may be; beyond, a power is no float32 number
 
 
 class ClipProblem(Exception):
@@ -37,6 +42,8 @@ def read_channels(path: Path, sample_rate: int | None = None) -> tuple[np.ndarra
 
 def _decode(path: Path) -> tuple[np.ndarray, int]:
     """Float32 [samples, channels] and their rate."""
+    if not path.is_file():
+        raise ClipProblem("missing", "not there")
     try:
         with soundfile.SoundFile(path) as file:
             rate = file.samplerate
@@ -45,13 +52,17 @@ def _decode(path: Path) -> tuple[np.ndarray, int]:
             else:
                 samples = file.read(dtype="float32", always_2d=True)
     except soundfile.LibsndfileError as error:
-        if not path.is_file():
-            raise ClipProblem("missing", "not there") from None
         raise ClipProblem("unreadable", f"not readable as audio ({error.error_string})") from None
+    except (MemoryError, OverflowError, ValueError) as error:  # of a header that lies about the number of samples
+        raise ClipProblem("unreadable", f"not readable as audio ({reason(error)})") from None
+    if not LOWEST_RATE <= rate <= HIGHEST_RATE:
+        raise ClipProblem("unreadable", f"has {rate} samples a second, not {LOWEST_RATE} to {HIGHEST_RATE}")
     if len(samples) == 0:
         raise ClipProblem("empty", "holds no samples")
     if not np.isfinite(samples).all():
         raise ClipProblem("not_finite", "holds samples that are NaN or infinite")
+    if max(samples.max(), -samples.min()) > LOUDEST:
+        raise ClipProblem("not_finite", f"holds samples above {LOUDEST:.0f} times full scale")
     return samples, rate
 
 
@@ -91,4 +102,14 @@ def from_pcm16(samples: np.ndarray) -> np.ndarray:
 def write_flac(path: Path, samples: np.ndarray, sample_rate: int) -> None:
     """Write int16 [samples] as 16-bit FLAC."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    soundfile.write(path, samples, sample_rate, format="FLAC", subtype="PCM_16")
+    path.write_bytes(encoded(samples, sample_rate, "FLAC", "PCM_16"))
+
+
+def encoded(samples: np.ndarray, sample_rate: int, kind: str, subtype: str) -> bytes:
+    """A sound file of [samples] or [samples, channels] in libsndfile's format ``kind``, in memory.
+
+    Written to a disk that is full, libsndfile tells nothing when it closes the file, of which the end is missing.
+    """
+    file = io.BytesIO()
+    soundfile.write(file, samples, sample_rate, format=kind, subtype=subtype)
+    return file.getvalue()

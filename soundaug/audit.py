@@ -1,7 +1,6 @@
 """Leakage audit on the artefacts: nothing of a held-out fold may have reached what was trained for it."""
 
 import json
-import zipfile
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -10,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from soundaug.errors import StudyError
+from soundaug.foreign import reading
 from soundaug.outputs import read_rows
 from soundaug.packed import fold_file, folds_of
 from soundaug.params import Params
@@ -65,12 +65,14 @@ def load_clips(features: Path) -> list[Clip]:
     clips: list[Clip] = []
     for fold in folds_of(features):
         path = fold_file(features, fold)
-        try:
-            with np.load(path, allow_pickle=False) as arrays:  # the mels are not read
-                columns = [arrays[name].tolist() for name in ("name", "fs_id", "class_id")]
-        except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile) as error:
-            raise StudyError(f"{path}: found no packed features ({error}), wanted what featurize writes") from None
-        clips += [Clip(name, str(fs_id), int(class_id), fold) for name, fs_id, class_id in zip(*columns, strict=True)]
+        with (
+            reading(path, "no packed features", "what featurize writes"),
+            np.load(path, allow_pickle=False) as arrays,  # the mels are not read
+        ):
+            columns = [arrays[name].tolist() for name in ("name", "fs_id", "class_id")]
+            clips += [
+                Clip(name, str(fs_id), int(class_id), fold) for name, fs_id, class_id in zip(*columns, strict=True)
+            ]
     if not clips:
         raise StudyError(f"{features}: found no fold<k>.npz, wanted one a fold (dvc repro makes them)")
     return clips
@@ -126,7 +128,7 @@ def _parents(row: dict[str, str], path: Path) -> list[tuple[str, str, str]]:
     """Name, recording and fold of every parent that a row of pairs.csv names: two, and as many as ``others`` holds."""
     try:
         others = [(str(name), str(fs_id), str(fold)) for name, fs_id, fold in json.loads(row["others"])]
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, RecursionError):
         raise StudyError(
             f"{path}: {row['name']}: found others {row['others']!r}, wanted a JSON list of [name, fs_id, fold]"
         ) from None

@@ -1,6 +1,5 @@
 """A training's state on the disk, to go on from after an interruption."""
 
-import pickle
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
@@ -8,6 +7,7 @@ from typing import Any, Protocol
 import torch
 
 from soundaug.errors import StudyError
+from soundaug.foreign import SYSTEM
 from soundaug.outputs import whole
 
 
@@ -33,7 +33,8 @@ def save_checkpoint(
 def load_checkpoint(path: Path, parts: Mapping[str, Stateful], random: torch.Generator) -> dict[str, Any] | None:
     """Set ``parts`` and ``random`` to what `save_checkpoint` wrote and return its progress; None without a file.
 
-    Raises StudyError when the file is damaged; it holds nothing but tensors, numbers and lists.
+    Raises StudyError when the file is damaged, and removes it, so that the next run starts anew; it holds nothing but
+    tensors, numbers and lists.
     """
     if not path.exists():
         return None
@@ -43,6 +44,12 @@ def load_checkpoint(path: Path, parts: Mapping[str, Stateful], random: torch.Gen
             part.load_state_dict(state["parts"][name])
         random.set_state(state["random"])
         progress: dict[str, Any] = state["progress"]
-    except (pickle.UnpicklingError, EOFError, KeyError, OSError, RuntimeError, TypeError, ValueError):
-        raise StudyError(f"{path}: found a damaged checkpoint, wanted a whole one: delete it to start anew") from None
+    except Exception as error:  # of damaged bytes the unpickler raises anything
+        if isinstance(error, OSError) and error.errno in SYSTEM:
+            raise
+        path.unlink()
+        raise StudyError(
+            f"{path}: found a damaged checkpoint, wanted a whole one; "
+            "it was removed: run the same command to start this training anew"
+        ) from None
     return progress

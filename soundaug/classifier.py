@@ -3,11 +3,11 @@
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
 from soundaug.errors import StudyError
+from soundaug.foreign import reading
 from soundaug.outputs import whole
 from soundaug.params import Classifier, Features
 
@@ -106,9 +106,6 @@ def save_classifier(path: Path, model: SoundClassifier) -> None:
 def load_classifier(path: Path, settings: Classifier, features: Features, n_classes: int) -> SoundClassifier:
     """Read what `save_classifier` wrote; StudyError when the file is missing, damaged or another network's."""
     model = SoundClassifier(settings, features.n_mels, n_classes, centre=features.normalization == "clip_mean")
-    try:
+    with reading(path, "no such classifier", "what train_base writes"):
         model.load_state_dict(load_file(path))
-    except (OSError, SafetensorError, RuntimeError) as error:
-        reason = " ".join(str(error).split())
-        raise StudyError(f"{path}: found no such classifier ({reason}), wanted what train_base writes") from None
     return model.eval()

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from soundaug.audio import ClipProblem, read_channels
+from soundaug.audio import ClipProblem, encoded, read_channels
 from soundaug.errors import StudyError
 from soundaug.outputs import whole
 
@@ -54,7 +54,7 @@ def write_sound(path: Path, waveforms: np.ndarray, sample_rate: int) -> float:
     peak = max(1.0, float(np.abs(waveforms).max(initial=0.0)))
     subtype = "PCM_16" if soundfile.check_format(ending, "PCM_16") else soundfile.default_subtype(ending)
     with whole(path) as partial:
-        soundfile.write(partial, (waveforms / peak).T, sample_rate, format=ending, subtype=subtype)
+        partial.write_bytes(encoded((waveforms / peak).T, sample_rate, ending, subtype))
     return -20 * float(np.log10(peak))
 
 

@@ -13,6 +13,7 @@ import torch.nn.functional as F
 
 from soundaug.device import choose_device
 from soundaug.errors import StudyError
+from soundaug.foreign import brief, reading
 from soundaug.outputs import write_json
 from soundaug.params import Features, Generator
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 MEL_FILE = "mel.json"  # what the network's images are, beside diffusers' own files
 SMALLEST_DEVIATION = 1.0  # dB: clips that hardly differ are not blown up
 AUTOENCODER_FOLDER = "vqvae"  # of a latent codec, beside it; audio-diffusion's name for it
+
+LARGEST = 2**31  # of a number in a configuration
 
 S = TypeVar("S")
 
@@ -281,12 +284,8 @@ def save_codec(folder: Path, codec: Codec) -> None:
 def load_codec(folder: Path) -> Codec:
     """The codec `save_codec` wrote into ``folder``; StudyError that names the file when it is not one."""
     path = folder / MEL_FILE
-    try:
+    with reading(path, "no JSON", "what the network's images are"):
         config = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise StudyError(f"{path}: not there, wanted what the network's images are") from None
-    except ValueError as error:
-        raise StudyError(f"{path}: found no JSON ({error}), wanted what the network's images are") from None
     return codec_of(config, folder)
 
 
@@ -305,11 +304,13 @@ def codec_of(config: Any, folder: Path | None) -> Codec:
     if kind == "clip":
         return _checked(ClipScaling, values, source)
     if kind != "latent":
-        raise StudyError(f"{source}: found the codec {kind!r}, wanted mel, clip or latent")
+        raise StudyError(f"{source}: found the codec {brief(kind)}, wanted mel, clip or latent")
     if set(values) != {"scaling", "scaling_factor"}:
-        raise StudyError(f"{source}: found {sorted(values)} of a latent codec, wanted scaling and scaling_factor")
+        raise StudyError(
+            f"{source}: found {brief(sorted(values))} of a latent codec, wanted scaling and scaling_factor"
+        )
     if not _is(values["scaling_factor"], float):
-        raise StudyError(f"{source}: scaling_factor: found {values['scaling_factor']!r}, wanted a number")
+        raise StudyError(f"{source}: scaling_factor: found {brief(values['scaling_factor'])}, wanted a number")
     if folder is None:
         raise StudyError(f"{source}: found a latent codec without a folder, wanted the one that holds its autoencoder")
     # Reading networks imports diffusers, which takes longer than scaling mels ever does.
@@ -328,11 +329,11 @@ def _checked(scaling: Callable[..., S], values: dict[str, Any], source: str) -> 
     fields = {field.name: field for field in dataclasses.fields(scaling)}  # type: ignore[arg-type]
     wanted = {name for name, field in fields.items() if field.default is dataclasses.MISSING}
     if not wanted <= set(values) <= set(fields):
-        raise StudyError(f"{source}: found {sorted(values)}, wanted {sorted(fields)}")
+        raise StudyError(f"{source}: found {brief(sorted(values))}, wanted {sorted(fields)}")
     for name, value in values.items():
         if not _is(value, fields[name].type):
             kinds = {int: "a whole number above 0", float: "a number", bool: "true or false"}
-            raise StudyError(f"{source}: {name}: found {value!r}, wanted {kinds[fields[name].type]}")  # type: ignore[index]
+            raise StudyError(f"{source}: {name}: found {brief(value)}, wanted {kinds[fields[name].type]}")  # type: ignore[index]
     try:
         return scaling(**values)
     except StudyError as error:
@@ -340,9 +341,9 @@ def _checked(scaling: Callable[..., S], values: dict[str, Any], source: str) -> 
 
 
 def _is(value: Any, kind: Any) -> bool:
-    """Whether a JSON value is a truth value, a whole number above 0 or a finite number."""
+    """Whether a JSON value is a truth value, a whole number above 0 or a number, neither beyond all sense."""
     if kind is bool or isinstance(value, bool):
         return kind is bool and isinstance(value, bool)
     if kind is int:
-        return isinstance(value, int) and value > 0
-    return isinstance(value, int | float) and math.isfinite(value)
+        return isinstance(value, int) and 0 < value <= LARGEST
+    return isinstance(value, int | float) and -LARGEST <= value <= LARGEST

@@ -10,7 +10,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
 from soundaug.errors import StudyError
-from soundaug.outputs import write_csv
+from soundaug.foreign import brief
+from soundaug.outputs import read_rows, write_csv
 
 URBANSOUND8K_CLASSES = (
     "air_conditioner",
@@ -30,6 +31,8 @@ EXCLUDED = "excluded.csv"
 
 REQUIRED_COLUMNS = ("slice_file_name", "fsID", "fold", "classID", "class")
 COLUMNS = ("slice_file_name", "fsID", "start", "end", "salience", "fold", "classID", "class")
+
+LONGEST_NAME, LONGEST_PATH = 255, 4000  # bytes that file systems take
 
 Exclusion = tuple[str, str]  # name of a clip that was left out, and the reason
 
@@ -120,8 +123,7 @@ def write_excluded(table: Path, excluded: Iterable[Exclusion]) -> None:
 
 def read_excluded(table: Path) -> list[Exclusion]:
     """Read what ``write_excluded`` wrote."""
-    with table.open(encoding="utf-8", newline="") as file:
-        return [(row["name"], row["reason"]) for row in csv.DictReader(file)]
+    return [(row["name"], row["reason"]) for row in read_rows(table, ("name", "reason"))]
 
 
 def class_names(clips: Sequence[Clip], where: str = "corpus") -> list[str]:
@@ -283,9 +285,9 @@ def _rows(table: Path) -> Iterator[tuple[int, dict[str, str]]]:
 def _clip(table: Path, number: int, row: dict[str, str], paths: bool) -> Clip:
     """One checked row."""
     name, path = row["slice_file_name"], row.get("path", "") if paths else ""
-    if not is_plain(name) or not is_inside(name) or "/" in name:
+    if not is_plain(name) or not is_inside(name) or "/" in name or len(name.encode()) > LONGEST_NAME:
         raise _wrong(table, number, "slice_file_name", name, "a bare file name")
-    if path and not (is_plain(path) and is_inside(path)):
+    if path and not (is_plain(path) and is_inside(path) and len(path.encode()) <= LONGEST_PATH):
         raise _wrong(table, number, "path", path, "a path that stays in data.root")
     fold = _integer(table, number, "fold", row["fold"], lowest=1)
     return Clip(
@@ -343,4 +345,4 @@ def _seconds(table: Path, number: int, column: str, text: str) -> float | None:
 
 
 def _wrong(table: Path, number: int, column: str, found: str, wanted: str) -> StudyError:
-    return StudyError(f"{table}: row {number}: column {column}: found {found!r}, wanted {wanted}")
+    return StudyError(f"{table}: row {number}: column {column}: found {brief(found)}, wanted {wanted}")

@@ -6,7 +6,6 @@ import re
 import shutil
 import tarfile
 import time
-import zlib
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import IO, cast
@@ -16,8 +15,10 @@ import requests
 import urllib3
 from tqdm import tqdm
 
-from soundaug.corpus import TABLE, is_inside
+from soundaug.corpus import TABLE, is_inside, is_plain
 from soundaug.errors import StudyError
+from soundaug.foreign import reading
+from soundaug.outputs import room_for
 from soundaug.params import Data
 
 ARCHIVE = "UrbanSound8K.tar.gz"
@@ -25,6 +26,8 @@ TRIES = 5  # without a new byte in between
 TIMEOUT_SECONDS = (20.0, 60.0)  # to connect, and between two packets
 CHUNK_BYTES = 1 << 20
 GZIP_MAGIC = b"\x1f\x8b"
+BYTES = "[0-9]{1,18}"  # a number of bytes in a header; longer ones are none
+MOST_UNPACKED = 2**36  # bytes, ten times the corpus: an archive that unpacks to more is made to fill the disk
 BUSY = (408, 425, 429, 500, 502, 503, 504)  # HTTP statuses that a later try may not meet
 
 
@@ -98,35 +101,33 @@ def extract_corpus(archive: Path, folder: Path) -> None:
 
 
 def _extract(archive: Path, folder: Path) -> None:
-    try:
-        with (
-            archive.open("rb") as packed,
-            _reading(packed, "extract") as read,
-            tarfile.open(mode="r:gz", fileobj=read) as tar,
-        ):
-            for member in tar:
-                if not is_inside(member.name):
-                    raise StudyError(
-                        f"{archive}: found the member {member.name!r}, wanted members that stay in their folder"
-                    )
-                if not (member.isfile() or member.isdir()):
-                    raise StudyError(
-                        f"{archive}: found {member.name!r}, a link or device, wanted files and folders only"
-                    )
-                # Contents alone, by hand: no owner, no mode, and tarfile's filters came with Python 3.11.4.
-                target = folder / member.name
-                if member.isdir():
-                    target.mkdir(parents=True, exist_ok=True)
-                    continue
-                target.parent.mkdir(parents=True, exist_ok=True)
-                with cast(IO[bytes], tar.extractfile(member)) as content, target.open("wb") as file:
-                    shutil.copyfileobj(content, file)
-    except (tarfile.TarError, EOFError, zlib.error) as error:
-        raise StudyError(f"{archive}: found a broken archive ({error}), wanted a whole .tar.gz") from None
-    except OSError as error:
-        if error.errno is not None:  # gzip's own errors have no number
-            raise
-        raise StudyError(f"{archive}: found a broken archive ({error}), wanted a whole .tar.gz") from None
+    left = MOST_UNPACKED
+    with (
+        reading(archive, "a broken archive", "a whole .tar.gz"),
+        archive.open("rb") as packed,
+        _reading(packed, "extract") as read,
+        tarfile.open(mode="r:gz", fileobj=read) as tar,
+    ):
+        for member in tar:
+            if not is_inside(member.name) or not is_plain(member.name):
+                raise StudyError(
+                    f"{archive}: found the member {member.name!r}, wanted members that stay in their folder"
+                )
+            if not (member.isfile() or member.isdir()) or member.issparse():
+                raise StudyError(f"{archive}: found {member.name!r}, a link or device, wanted files and folders only")
+            left -= member.size
+            if left < 0:
+                raise StudyError(
+                    f"{archive}: found more than {MOST_UNPACKED // 2**30} GiB in it, wanted UrbanSound8K's archive"
+                )
+            # Contents alone, by hand: no owner, no mode, and tarfile's filters came with Python 3.11.4.
+            target = folder / member.name
+            if member.isdir():
+                target.mkdir(parents=True, exist_ok=True)
+                continue
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with cast(IO[bytes], tar.extractfile(member)) as content, target.open("wb") as file:
+                shutil.copyfileobj(content, file)
 
 
 def _download(url: str, part: Path, wait_seconds: float) -> None:
@@ -169,7 +170,7 @@ def _read_on(url: str, part: Path) -> None:
 def _expected(url: str, response: requests.Response, part: Path, size: int) -> int | None:
     """Check the answer to a request for the bytes from ``size`` on; the archive's whole size if it is told."""
     status, content_range = response.status_code, response.headers.get("Content-Range", "")
-    found = re.fullmatch(r"bytes (?:(\d+)-\d+|\*)/(\d+|\*)", content_range)
+    found = re.fullmatch(rf"bytes (?:({BYTES})-{BYTES}|\*)/({BYTES}|\*)", content_range)
     total = int(found[2]) if found and found[2] != "*" else None
     if status in BUSY:
         raise _Interrupted(f"found HTTP status {status}")
@@ -184,7 +185,7 @@ def _expected(url: str, response: requests.Response, part: Path, size: int) -> i
             raise _Interrupted(f"found the answer {content_range!r} to a request from byte {size}")
     elif status == 200:
         length = response.headers.get("Content-Length", "")
-        total = int(length) if length.isdecimal() else None
+        total = int(length) if re.fullmatch(BYTES, length) else None
         if total != size:
             part.unlink(missing_ok=True)  # the server does not go on from the middle: all of it comes again
     else:
@@ -200,7 +201,7 @@ def _append(url: str, response: requests.Response, part: Path, total: int | None
     """Write the answer's body to ``part``, flushed as it comes; raises _Interrupted when it ends before ``total``."""
     size = _size(part)
     bar = tqdm(total=total, initial=size, unit="B", unit_scale=True, desc=_file_name(url), disable=None)
-    with bar, part.open("ab") as file:
+    with bar, room_for(part), part.open("ab") as file:
         for chunk in response.raw.stream(CHUNK_BYTES, decode_content=False):
             if file.tell() == 0 and chunk[:2] != GZIP_MAGIC[: len(chunk)]:
                 raise _web_page(url)

@@ -9,6 +9,7 @@ import torch
 from soundaug.classifier import SoundClassifier, load_classifier, save_classifier
 from soundaug.device import choose_device
 from soundaug.errors import StudyError
+from soundaug.foreign import reading
 from soundaug.outputs import read_json, whole, write_json
 from soundaug.params import Classifier, Features
 
@@ -61,13 +62,10 @@ def load_encoder(folder: Path, features: Features) -> SoundEncoder:
     """What `SoundEncoder.save` wrote; StudyError when it is missing or something else."""
     path = folder / "config.json"
     config = read_json(path)
-    try:
+    with reading(path, "no encoder", "what train_encoder writes"):
         settings = Classifier.model_validate(config["classifier"])
         mean, deviation = (torch.tensor(config[name], dtype=torch.float32) for name in ("mean", "deviation"))
         n_classes = int(config["n_classes"])
-    except (KeyError, TypeError, ValueError) as error:
-        reason = " ".join(str(error).split())
-        raise StudyError(f"{path}: found no encoder ({reason}), wanted what train_encoder writes") from None
     if mean.shape != deviation.shape or mean.shape != (settings.channels[-1],):
         raise StudyError(
             f"{path}: found {len(mean)} means and {len(deviation)} deviations, wanted {settings.channels[-1]} of each"

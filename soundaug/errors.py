@@ -1,11 +1,21 @@
 """Mistakes of the user, told in one line."""
 
+import errno
 import os
 import sys
 from collections.abc import Callable
 from typing import NoReturn
 
+from soundaug import INTERRUPTED
 from soundaug.usage import record_usage
+
+WANTED = {  # where the system refuses something
+    errno.ENOSPC: "room for it on the disk: free some, then run the same command to go on",
+    errno.EDQUOT: "room for it within the quota: free some, then run the same command to go on",
+    errno.EACCES: "the right to read and write it",
+    errno.EPERM: "the right to read and write it",
+    errno.EROFS: "a disk that may be written to",
+}
 
 
 class StudyError(Exception):
@@ -20,12 +30,13 @@ def run_stage(main: Callable[[], None]) -> NoReturn:
     except StudyError as error:
         _leave(f"error: {error}", 1)
     except KeyboardInterrupt:
-        _leave("interrupted: what was finished is kept, run the same command to go on", 130)
+        _leave(INTERRUPTED, 130)
     except OSError as error:
         if error.errno is None:
             raise
         where = f"{error.filename}: " if error.filename else ""
-        _leave(f"error: {where}{os.strerror(error.errno)}", 1)
+        wanted = f", wanted {WANTED[error.errno]}" if error.errno in WANTED else ""
+        _leave(f"error: {where}{os.strerror(error.errno)}{wanted}", 1)
     sys.exit(0)
 
 

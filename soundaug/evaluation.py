@@ -1,6 +1,7 @@
 """From the runs of every arm to the figures of reports/metrics.json, the tables for plots and the verdict."""
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,7 @@ from soundaug.stats import Draws, Floats, FoldPredictions, Ints, Strings
 Metrics = dict[str, Any]  # nested, the leaves are numbers
 Row = dict[str, Any]
 
+METRICS_SCHEMA = 1  # of reports/metrics.json; docs/metrics.md says what it stands for and when it grows
 HISTORY_COLUMNS = ("step", "train_loss", "test_accuracy")
 
 
@@ -95,7 +97,7 @@ def compute_metrics(study: Study, params: Params, data: Path) -> Metrics:
     draws = stats.cluster_bootstrap(
         study.folds, len(study.classes), settings.bootstrap, np.random.default_rng(settings.seed)
     )
-    metrics: Metrics = {}
+    metrics: Metrics = {"schema": METRICS_SCHEMA}
     for arm in study.arms:
         accuracy, f1 = study.accuracy(arm), study.macro_f1(arm)
         metrics[arm] = {
@@ -321,7 +323,7 @@ def _read_predictions(path: Path, tested: Sequence[Clip], n_classes: int) -> Int
                 f"{path} line {number}: found clip, fs_id, class_id {', '.join(found)}, "
                 f"wanted {', '.join(wanted)} as in the feature file"
             )
-        if not (row["predicted"].isdecimal() and int(row["predicted"]) < n_classes):
+        if re.fullmatch("[0-9]{1,9}", row["predicted"]) is None or int(row["predicted"]) >= n_classes:
             raise StudyError(f"{path} line {number}: found predicted {row['predicted']!r}, wanted 0 to {n_classes - 1}")
     return np.array([int(row["predicted"]) for row in rows], dtype=np.int64)
 

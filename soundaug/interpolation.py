@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from soundaug.errors import StudyError
+from soundaug.foreign import reason
 from soundaug.outputs import write_csv
 from soundaug.params import Generate
 
@@ -156,8 +157,8 @@ def read_pairs(path: Path) -> list[Pair]:
             ]
     except FileNotFoundError:
         raise StudyError(f"{path}: not there, wanted the table that generate writes") from None
-    except (ValueError, csv.Error) as error:
-        raise StudyError(f"{path}: {error}") from None
+    except (ValueError, RecursionError, csv.Error) as error:
+        raise StudyError(f"{path}: {reason(error)}") from None
 
 
 def _read_others(text: str) -> tuple[Parent, ...]:

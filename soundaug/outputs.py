@@ -1,29 +1,62 @@
 """Outputs that are whole or not there: written under a temporary name, then renamed."""
 
 import csv
+import errno
 import json
+import os
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from soundaug.errors import StudyError
+from soundaug.errors import WANTED, StudyError
+from soundaug.foreign import reason
+
+RUST_SAYS_FULL = f"(os error {errno.ENOSPC})"  # safetensors, which removes its file: then there is room again
+LEAST_FREE = 2**16  # bytes: with fewer, a disk is full
 
 
 @contextmanager
 def whole(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside ``path`` for a file or folder; it takes ``path``'s place when all went well."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Yield a temporary path beside ``path`` for a file or folder; it takes ``path``'s place when all went well.
+
+    Raises StudyError as `room_for` does.
+    """
     partial = path.with_name(f".{path.name}.partial")
-    _remove(partial)
     try:
-        yield partial
-        if path.is_dir():
-            _remove(path)
-        partial.replace(path)
+        with room_for(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            _remove(partial)
+            yield partial
+            if path.is_dir():
+                _remove(path)
+            partial.replace(path)
     finally:
         _remove(partial)
+
+
+@contextmanager
+def room_for(path: Path) -> Iterator[None]:
+    """Raise StudyError that names ``path`` when what is written to its folder within finds the disk full.
+
+    Some libraries tell it by the system's error, some by one of their own: those count where nothing is free.
+    """
+    try:
+        yield
+    except StudyError:
+        raise
+    except Exception as error:
+        number = error.errno if isinstance(error, OSError) else None
+        if number is None and (RUST_SAYS_FULL in str(error) or _is_full(path.parent)):
+            number = errno.ENOSPC
+        if number not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise StudyError(f"{path}: {os.strerror(number)}, wanted {WANTED[number]}") from None
+
+
+def _is_full(folder: Path) -> bool:
+    return folder.is_dir() and shutil.disk_usage(folder).free < LEAST_FREE
 
 
 def write_json(path: Path, values: Any) -> None:
@@ -38,8 +71,8 @@ def read_json(path: Path) -> Any:
         raise StudyError(f"{path}: not there, wanted a file made by an earlier stage (dvc repro makes it)")
     try:
         return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise StudyError(f"{path}: not valid JSON: {error}") from None
+    except (ValueError, RecursionError) as error:
+        raise StudyError(f"{path}: not valid JSON: {reason(error)}") from None
 
 
 def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
@@ -59,13 +92,16 @@ def read_rows(path: Path, columns: Iterable[str]) -> list[dict[str, str]]:
     """Rows of a CSV that has at least ``columns``; raises StudyError that names the file, or the missing column."""
     if not path.is_file():
         raise StudyError(f"{path}: not there, wanted a file made by an earlier stage (dvc repro makes it)")
-    with path.open(newline="", encoding="utf-8") as file:
-        reader = csv.DictReader(file)
-        header = reader.fieldnames or []
-        missing = [column for column in columns if column not in header]
-        if missing:
-            raise StudyError(f"{path}: found columns {', '.join(header) or 'none'}, wanted also {', '.join(missing)}")
-        rows = list(reader)
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            reader = csv.DictReader(file)
+            header = reader.fieldnames or []
+            rows = list(reader)
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise StudyError(f"{path}: not readable as CSV: {error}") from None
+    missing = [column for column in columns if column not in header]
+    if missing:
+        raise StudyError(f"{path}: found columns {', '.join(header) or 'none'}, wanted also {', '.join(missing)}")
     for number, row in enumerate(rows, start=2):
         if None in row or None in row.values():
             raise StudyError(f"{path} line {number}: found a row cut short or too long, wanted {len(header)} values")

@@ -1,16 +1,15 @@
 """Clips packed as arrays: the mel spectrograms of a fold, or of generated clips, in one file."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Self
-from zipfile import BadZipFile
 
 import numpy as np
 
 from soundaug.errors import StudyError
-from soundaug.outputs import whole
+from soundaug.foreign import brief, reading
+from soundaug.outputs import read_json, whole
 
 
 @dataclass(frozen=True)
@@ -46,13 +45,13 @@ class ClipSet:
     @classmethod
     def load(cls, path: Path) -> Self:
         """Read what `save` wrote; raises StudyError when the file is missing or is something else."""
-        try:
-            with np.load(path, allow_pickle=False) as arrays:
-                return cls(*(arrays[field.name] for field in fields(cls)))
-        except FileNotFoundError:
-            raise StudyError(f"{path}: not there, wanted packed features (dvc repro makes them)") from None
-        except (ValueError, TypeError, KeyError, OSError, EOFError, BadZipFile) as error:
-            raise StudyError(f"{path}: found no packed features ({error}), wanted what featurize writes") from None
+        if not path.is_file():
+            raise StudyError(f"{path}: not there, wanted packed features (dvc repro makes them)")
+        with (
+            reading(path, "no packed features", "what featurize writes"),
+            np.load(path, allow_pickle=False) as arrays,
+        ):
+            return cls(*(arrays[field.name] for field in fields(cls)))
 
 
 def concatenate(sets: Sequence[ClipSet]) -> ClipSet:
@@ -73,10 +72,9 @@ def folds_of(features: Path) -> list[int]:
 def class_list(features: Path) -> list[str]:
     """The names of the classes by id, as featurize wrote them."""
     path = features / "classes.json"
-    try:
-        names: list[str] = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise StudyError(f"{path}: found no list of classes ({error}), wanted what featurize writes") from None
+    names = read_json(path)
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise StudyError(f"{path}: found {brief(names)}, wanted the list of classes that featurize writes")
     return names
 
 

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from pydantic_core import ErrorDetails
 
 from soundaug.errors import StudyError
+from soundaug.foreign import LONGEST_VALUE, brief, reason
 
 PARAMS_FILE = Path("params.yaml")
 
@@ -565,9 +566,11 @@ def load_params(path: Path = PARAMS_FILE) -> Params:
     except UnicodeDecodeError as error:
         raise StudyError(f"{path}: found bytes that are no UTF-8 ({error.reason}), wanted a UTF-8 file") from None
     try:
-        return parse_params(yaml.safe_load(text))
-    except yaml.YAMLError as error:
-        raise StudyError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
+        values = yaml.safe_load(text)
+    except Exception as error:  # PyYAML's constructors raise anything on a tag, a date or a number that is none
+        raise StudyError(f"{path}: not valid YAML: {reason(error)}") from None
+    try:
+        return parse_params(values)
     except StudyError as error:
         raise StudyError(f"{path}: {error}") from None
 
@@ -588,17 +591,19 @@ def _explain(detail: ErrorDetails) -> str:
     kind, found = detail["type"], detail["input"]
     if kind == "missing":
         return f"{name}: missing, wanted a value (presets/ shows every parameter)"
+    if kind == "invalid_key":
+        return f"found the key {brief(found)}, wanted a parameter's name"
     if kind == "extra_forbidden":
         return f"{name}: unknown parameter, wanted one of the schema's (presets/ shows every parameter)"
     if kind == "value_error":
         return f"{name}: {detail['msg'].removeprefix('Value error, ')}"
     wanted = detail["msg"].removeprefix("Input should be ")
     hint = ""
-    if isinstance(found, str) and _is_number(found):
-        number = int(found) if found.strip().lstrip("+-").isdecimal() else float(found)
+    if isinstance(found, str) and len(found) <= LONGEST_VALUE and _is_number(found):
+        number = int(found) if re.fullmatch(r"[+-]?[0-9]{1,18}", found.strip()) else float(found)
         plain = repr(number) if "." in repr(number) else repr(number).replace("e", ".0e")
         hint = f" (quoted, or an exponent without a point: YAML reads {found} as text, write {plain})"
-    return f"{name}: found {found!r}, wanted {wanted}{hint}"
+    return f"{name}: found {brief(found)}, wanted {wanted}{hint}"
 
 
 def _is_number(text: str) -> bool:

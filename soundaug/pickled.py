@@ -1,6 +1,5 @@
 """Pickled weights, of which nothing but tensors is read."""
 
-import pickle
 import warnings
 from pathlib import Path
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 import torch
 
 from soundaug.errors import StudyError
+from soundaug.foreign import SYSTEM
 
 
 def read_tensors(path: Path, instead: str, top: str | None = None, device: str = "cpu") -> dict[str, torch.Tensor]:
@@ -18,7 +18,9 @@ def read_tensors(path: Path, instead: str, top: str | None = None, device: str =
     try:
         with warnings.catch_warnings(action="ignore"):  # of pickles that torch did not write
             found: Any = torch.load(path, map_location=device, weights_only=True)
-    except (pickle.UnpicklingError, EOFError, OSError, RuntimeError, ValueError):
+    except Exception as error:  # of damaged bytes the unpickler raises anything
+        if isinstance(error, OSError) and error.errno in SYSTEM:
+            raise
         raise StudyError(
             f"{path}: found a pickle that holds more than tensors, or is damaged (refused: it could run code), "
             f"wanted {instead}"

@@ -11,6 +11,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+import torch
 from diffusers import (
     AutoencoderKL,
     DDPMScheduler,
@@ -20,9 +21,11 @@ from diffusers import (
     VQModel,
 )
 from diffusers.utils import logging as diffusers_logging
+from safetensors import safe_open
 
 from soundaug.codec import AUTOENCODER_FOLDER, ClipScaling, Codec, LatentCodec
 from soundaug.errors import StudyError
+from soundaug.foreign import brief, reading
 from soundaug.hub import fetch
 from soundaug.params import Features
 from soundaug.pickled import read_tensors
@@ -35,6 +38,10 @@ SAFETENSORS = "diffusion_pytorch_model.safetensors"
 PICKLED = "diffusion_pytorch_model.bin"
 INDEX = "model_index.json"
 PARAM = "generator.pretrained"
+LARGEST_NUMBER = 2**24  # of a mel's settings and of noise levels
+LARGEST_SIZE, MOST_LAYERS, MOST_LEVELS = 2**16, 32, 32  # of a configuration: channels, layers a block, levels
+MOST_MISSING = 4  # times the numbers that a file holds, of a network that is built to tell which are missing
+HARMLESS = 2**24  # numbers, whoever asks for them
 SHOWN = 3  # tensors that an error names of each kind
 
 
@@ -121,29 +128,32 @@ def load_network(folder: Path, classes: Sequence[type[Any]]) -> Any:
     the first tensors that are missing, unknown or of another shape.
     """
     config = folder / "config.json"
-    found = _read_json(config).get("_class_name")
+    values = _read_json(config)
+    found = values.get("_class_name")
     chosen = next((cls for cls in classes if cls.__name__ == found), None)
     if chosen is None:
         names = " or ".join(cls.__name__ for cls in classes)
-        raise StudyError(f"{config}: found the class {found!r}, wanted {names}")
+        raise StudyError(f"{config}: found the class {brief(found)}, wanted {names}")
+    if "quantization_config" in values:
+        raise StudyError(f"{config}: found quantization_config, wanted a network of plain numbers")
+    with reading(config, "no settings of a network", f"those of a {found}"):
+        _check_sizes(config, values)
     weights = next((path for path in (folder / SAFETENSORS, folder / PICKLED) if path.is_file()), None)
     if weights is None:
         raise StudyError(f"{folder}: found no weights, wanted {SAFETENSORS} (or {PICKLED})")
-    if weights.name == PICKLED:
-        read_tensors(weights, SAFETENSORS, device="meta")
-    try:
-        with _silent():
-            network, report = chosen.from_pretrained(
-                folder,
-                use_safetensors=weights.name == SAFETENSORS,
-                local_files_only=True,
-                low_cpu_mem_usage=False,  # else the first misshapen tensor stops it, and the others are not told
-                ignore_mismatched_sizes=True,  # told by the report
-                output_loading_info=True,
-            )
-    except (AttributeError, LookupError, OSError, RuntimeError, TypeError, ValueError, ZeroDivisionError) as error:
-        line = " ".join(str(error).split())
-        raise StudyError(f"{weights}: found no {found} that {config} describes ({line}), wanted its weights") from None
+    with reading(weights, f"no {found} that {config} describes", "its weights"), _silent():
+        described = _numbers_described(chosen, values)
+        held = _numbers_held(weights)
+        if described > max(MOST_MISSING * held, HARMLESS):  # told before memory is taken for them
+            raise StudyError(f"{weights}: found {held} numbers, wanted the {described} of {config}")
+        network, report = chosen.from_pretrained(
+            folder,
+            use_safetensors=weights.name == SAFETENSORS,
+            local_files_only=True,
+            low_cpu_mem_usage=False,  # else the first misshapen tensor stops it, and the others are not told
+            ignore_mismatched_sizes=True,  # told by the report
+            output_loading_info=True,
+        )
     misshapen = {
         key: f"{key} {tuple(found)} for {tuple(wanted)}" for key, found, wanted in sorted(report["mismatched_keys"])
     }
@@ -159,6 +169,35 @@ def load_network(folder: Path, classes: Sequence[type[Any]]) -> Any:
             f"wanted those of {config}"
         )
     return network.float()
+
+
+def _check_sizes(config: Path, values: Any, key: str = "") -> None:
+    """Raise StudyError for sizes beyond all sense, at any depth: building such a network would not end."""
+    if isinstance(values, dict):
+        for name, value in values.items():
+            _check_sizes(config, value, name)
+    elif isinstance(values, list):
+        if len(values) > MOST_LEVELS:
+            raise StudyError(f"{config}: {key}: found {len(values)} values, wanted at most {MOST_LEVELS}")
+        for value in values:
+            _check_sizes(config, value, key)
+    elif isinstance(values, int) and abs(values) > (MOST_LAYERS if "layers" in key else LARGEST_SIZE):
+        most = MOST_LAYERS if "layers" in key else LARGEST_SIZE
+        raise StudyError(f"{config}: {key}: found {brief(values)}, wanted at most {most}")
+
+
+def _numbers_described(chosen: type[Any], values: Mapping[str, Any]) -> int:
+    """How many numbers the network of a configuration holds; none of them is made."""
+    with torch.device("meta"):
+        return sum(tensor.numel() for tensor in chosen.from_config(values).parameters())
+
+
+def _numbers_held(weights: Path) -> int:
+    """How many numbers a file of weights holds; StudyError for a pickle of more than tensors."""
+    if weights.name == PICKLED:
+        return sum(tensor.numel() for tensor in read_tensors(weights, SAFETENSORS, device="meta").values())
+    with safe_open(weights, "pt") as tensors:
+        return sum(math.prod(tensors.get_slice(name).get_shape()) for name in tensors.keys())  # noqa: SIM118 - no dict
 
 
 def _first(names: Sequence[str]) -> str:
@@ -178,12 +217,8 @@ def _fetch(name: str) -> Path:
 
 
 def _read_json(path: Path) -> dict[str, Any]:
-    try:
+    with reading(path, "no JSON", "an audio-diffusion checkpoint's"):
         values = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise StudyError(f"{path}: not there, wanted an audio-diffusion checkpoint's") from None
-    except ValueError as error:
-        raise StudyError(f"{path}: found no JSON ({error}), wanted an audio-diffusion checkpoint's") from None
     if not isinstance(values, dict):
         raise StudyError(f"{path}: found {type(values).__name__}, wanted a mapping")
     return values
@@ -194,9 +229,9 @@ def _mel_config(path: Path) -> MelConfig:
     kinds: dict[str, Any] = {field.name: field.type for field in fields(MelConfig)}
     for name, kind in kinds.items():
         found = values.get(name)
-        if not isinstance(found, (int, kind)) or isinstance(found, bool) or not 0 < found < math.inf:
+        if not isinstance(found, (int, kind)) or isinstance(found, bool) or not 0 < found <= LARGEST_NUMBER:
             wanted = "a whole number" if kind is int else "a number"
-            raise StudyError(f"{path}: {name}: found {found!r}, wanted {wanted} above 0")
+            raise StudyError(f"{path}: {name}: found {brief(found)}, wanted {wanted} above 0")
     return MelConfig(**{name: kind(values[name]) for name, kind in kinds.items()})
 
 
@@ -207,23 +242,24 @@ def load_schedule(path: Path) -> Schedule:
     if found == "FlowMatchEulerDiscreteScheduler":
         return _flow(path, values)
     if found not in ("DDPMScheduler", "DDIMScheduler"):
-        raise StudyError(f"{path}: found the class {found!r}, wanted DDPMScheduler or DDIMScheduler")
+        raise StudyError(f"{path}: found the class {brief(found)}, wanted DDPMScheduler or DDIMScheduler")
     prediction = values.get("prediction_type", "epsilon")
     if prediction not in PREDICTIONS:
-        raise StudyError(f"{path}: prediction_type: found {prediction!r}, wanted one of {', '.join(PREDICTIONS)}")
-    try:
-        with _silent():
-            return Schedule(DDPMScheduler.from_config(values, clip_sample=False))
-    except (NotImplementedError, RuntimeError, TypeError, ValueError) as error:
-        raise StudyError(f"{path}: found no noise schedule ({error}), wanted {found}'s settings") from None
+        raise StudyError(f"{path}: prediction_type: found {brief(prediction)}, wanted one of {', '.join(PREDICTIONS)}")
+    with reading(path, "no noise schedule", f"{found}'s settings"), _silent():
+        _check_sizes(path, values | {"trained_betas": None})
+        schedule = Schedule(DDPMScheduler.from_config(values, clip_sample=False))
+    if not ((schedule.alpha_bar > 0) & (schedule.alpha_bar < 1)).all():
+        raise StudyError(f"{path}: found noise levels without signal or noise, wanted betas between 0 and 1")
+    return schedule
 
 
 def _flow(path: Path, values: Mapping[str, Any]) -> Schedule:
     count, shift = values.get("num_train_timesteps", 1000), values.get("shift", 1.0)
-    if not isinstance(count, int) or isinstance(count, bool) or count < 1:
-        raise StudyError(f"{path}: num_train_timesteps: found {count!r}, wanted a whole number above 0")
+    if not isinstance(count, int) or isinstance(count, bool) or not 0 < count <= LARGEST_SIZE:
+        raise StudyError(f"{path}: num_train_timesteps: found {brief(count)}, wanted a whole number above 0")
     if shift != 1.0 or values.get("use_dynamic_shifting"):
-        raise StudyError(f"{path}: found shifted noise levels (shift {shift!r}), wanted evenly spaced ones (1.0)")
+        raise StudyError(f"{path}: found shifted noise levels (shift {brief(shift)}), wanted evenly spaced ones (1.0)")
     return Schedule(FlowMatchEulerDiscreteScheduler(num_train_timesteps=count))
 
 

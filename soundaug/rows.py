@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from soundaug.outputs import room_for
+
 PART = 256  # rows that are summed up at once
 
 
@@ -35,7 +37,7 @@ class Rows:
         """Add rows [N, *shape]."""
         if tuple(rows.shape[1:]) != self.shape:
             raise ValueError(f"found rows of shape {tuple(rows.shape[1:])}, wanted {self.shape}")
-        with self.path.open("ab") as file:
+        with room_for(self.path), self.path.open("ab") as file:
             file.write(np.ascontiguousarray(rows.numpy(), np.float32).tobytes())
 
     def __getitem__(self, rows: Sequence[int]) -> torch.Tensor:

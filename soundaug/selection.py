@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from soundaug.classifier import SoundClassifier, load_classifier
-from soundaug.errors import StudyError
+from soundaug.foreign import reading
 from soundaug.interpolation import Pair
 from soundaug.params import Classifier, Features
 
@@ -42,8 +42,6 @@ def best_candidates(
 def load_selector(folder: Path, features: Features, n_classes: int) -> SoundClassifier:
     """The classifier that train_selector wrote into ``folder``; StudyError when it is not there or is another's."""
     path = folder / "summary.json"
-    try:
+    with reading(path, "no selector's settings", "what train_selector writes"):
         settings = Classifier.model_validate(json.loads(path.read_text(encoding="utf-8"))["classifier"])
-    except (OSError, ValueError, KeyError) as error:
-        raise StudyError(f"{path}: found no selector's settings ({error}), wanted what train_selector writes") from None
     return load_classifier(folder / "model.safetensors", settings, features, n_classes)

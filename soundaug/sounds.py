@@ -8,7 +8,7 @@ import numpy as np
 import soundfile
 
 from soundaug.audio import write_flac
-from soundaug.errors import StudyError
+from soundaug.foreign import reading
 from soundaug.outputs import read_rows, whole, write_csv
 
 TABLE, MELS = "sounds.csv", "mels.npy"
@@ -50,12 +50,10 @@ def read_sounds(folder: Path) -> list[Sound]:
     if not folder.is_dir():
         return []
     rows, sounds = read_rows(folder / TABLE, COLUMNS), []
-    try:
+    with reading(folder, "no sounds", "what demonstrate writes"):
         mels = np.load(folder / MELS, allow_pickle=False)
         for row, log_mel in zip(rows, mels, strict=True):
             samples, _ = soundfile.read(folder / Path(row["file"]).name, dtype="int16")
             alpha = float(row["alpha"]) if row["alpha"] else None
             sounds.append(Sound(row["group"], int(row["number"]), row["role"], row["name"], samples, log_mel, alpha))
-    except (OSError, ValueError, soundfile.LibsndfileError) as error:
-        raise StudyError(f"{folder}: found no sounds ({error}), wanted what demonstrate writes") from None
     return sounds

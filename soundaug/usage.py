@@ -32,7 +32,9 @@ def record_usage() -> None:
     }
     folder = scratch.ROOT / FOLDER
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / f"{name}.json").write_text(json.dumps(found) + "\n", encoding="utf-8")
+    partial = folder / f".{name}.partial"
+    partial.write_text(json.dumps(found) + "\n", encoding="utf-8")
+    partial.replace(folder / f"{name}.json")  # whole or not at all: the report reads it
 
 
 def _peak_bytes() -> int:

@@ -19,6 +19,7 @@ from torch import nn
 
 from soundaug.device import choose_device
 from soundaug.errors import StudyError
+from soundaug.foreign import reading, reason
 from soundaug.hub import local_or_fetched
 from soundaug.pickled import read_tensors
 
@@ -72,8 +73,8 @@ def _load_vocos(config: Path, weights: Path) -> tuple[Render, int]:
     try:
         values = yaml.safe_load(config.read_text(encoding="utf-8"))
         parts = {name: (values[name]["class_path"], values[name].get("init_args", {})) for name in PARTS}
-    except (KeyError, TypeError, AttributeError, ValueError, yaml.YAMLError) as error:
-        raise StudyError(f"{config}: found no Vocos ({_line(error)}), wanted {', '.join(PARTS)}") from None
+    except Exception as error:  # PyYAML's constructors raise anything
+        raise StudyError(f"{config}: found no Vocos ({reason(error)}), wanted {', '.join(PARTS)}") from None
     for name, (path, _) in parts.items():
         if path not in PARTS[name]:
             raise StudyError(f"{config}: {name}: found {path!r}, wanted {' or '.join(PARTS[name])}")
@@ -81,8 +82,8 @@ def _load_vocos(config: Path, weights: Path) -> tuple[Render, int]:
     try:
         model = pretrained.Vocos(*(_class(path)(**arguments) for path, arguments in parts.values()))
         own_rate = int(parts["feature_extractor"][1]["sample_rate"])
-    except (KeyError, RuntimeError, TypeError, ValueError) as error:
-        raise StudyError(f"{config}: found settings that make no Vocos ({_line(error)})") from None
+    except Exception as error:  # whatever a foreign setting breaks first
+        raise StudyError(f"{config}: found settings that make no Vocos ({reason(error)})") from None
     _fill(model, _tensors(weights), weights)
     render: Render = model.to(choose_device()).eval()
     return render, own_rate
@@ -94,8 +95,8 @@ def _load_bigvgan(config: Path, weights: Path) -> tuple[Render, int]:
         settings = package.bigvgan.AttrDict(json.loads(config.read_text(encoding="utf-8")))
         model = package.BigVGAN(settings, use_cuda_kernel=False)
         own_rate = int(settings.sampling_rate)
-    except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
-        raise StudyError(f"{config}: found settings that make no BigVGAN ({_line(error)})") from None
+    except Exception as error:  # whatever a foreign setting breaks first
+        raise StudyError(f"{config}: found settings that make no BigVGAN ({reason(error)})") from None
     tensors = _tensors(weights)
     if not any(key.endswith("weight_g") for key in tensors):
         model.remove_weight_norm()  # they were saved after it
@@ -113,7 +114,9 @@ def _tensors(weights: Path) -> Mapping[str, torch.Tensor]:
     """A vocoder's tensors by name."""
     safe = weights.with_name(SAFETENSORS)
     if safe.is_file():
-        return load_file(safe)
+        with reading(safe, "no tensors", "the vocoder's weights"):
+            tensors: Mapping[str, torch.Tensor] = load_file(safe)
+        return tensors
     if not weights.is_file():
         raise StudyError(f"{weights}: not there, wanted the vocoder's weights (or {SAFETENSORS})")
     return read_tensors(weights, f"tensors alone, or {SAFETENSORS}", top="generator")
@@ -123,7 +126,7 @@ def _fill(model: nn.Module, tensors: Mapping[str, torch.Tensor], weights: Path) 
     try:
         model.load_state_dict(tensors)
     except RuntimeError as error:
-        raise StudyError(f"{weights}: found tensors that do not fit ({_line(error)})") from None
+        raise StudyError(f"{weights}: found tensors that do not fit ({reason(error)})") from None
 
 
 def _package(name: str, command: str) -> ModuleType:
@@ -136,7 +139,3 @@ def _package(name: str, command: str) -> ModuleType:
 def _class(path: str) -> Any:
     module, name = path.rsplit(".", 1)
     return getattr(importlib.import_module(module), name)
-
-
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split())

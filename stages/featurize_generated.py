@@ -13,6 +13,7 @@ from soundaug.audio import from_pcm16
 from soundaug.corpus import layout_path
 from soundaug.errors import run_stage
 from soundaug.features import MelFrontEnd, mels_of_waveforms
+from soundaug.foreign import reading
 from soundaug.interpolation import read_pairs
 from soundaug.packed import ClipSet
 from soundaug.params import load_params
@@ -24,10 +25,11 @@ def main() -> None:
     fold = parser.parse_args().fold
     folder = Path(f"data/generated/fold{fold}")
     pairs = read_pairs(folder / "pairs.csv")
-    resynthesized = np.load(folder / "resynthesized.npy", allow_pickle=False)
-    generated = np.empty_like(resynthesized)
-    for row, pair in zip(generated, pairs, strict=True):
-        row[:], _ = soundfile.read(folder / "clips" / layout_path(fold, pair.name), dtype="int16")
+    with reading(folder, "no audio of its pairs", "what invert writes"):
+        resynthesized = np.load(folder / "resynthesized.npy", allow_pickle=False)
+        generated = np.empty_like(resynthesized)
+        for row, pair in zip(generated, pairs, strict=True):
+            row[:], _ = soundfile.read(folder / "clips" / layout_path(fold, pair.name), dtype="int16")
     front_end = MelFrontEnd(load_params().features)
     for samples, target in ((generated, "features.npz"), (resynthesized, "resynthesis.npz")):
         ClipSet.pack(

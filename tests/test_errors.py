@@ -11,6 +11,8 @@ import pytest
 
 from soundaug.errors import StudyError, run_stage
 
+FULL = "No space left on device, wanted room for it on the disk: free some, then run the same command to go on"
+
 
 def raising(error: BaseException) -> Callable[[], None]:
     def main() -> None:
@@ -29,9 +31,18 @@ def missing_file() -> None:
         (lambda: None, 0, ""),
         (raising(StudyError("a.csv: found 1, wanted 2")), 1, "error: a.csv: found 1, wanted 2\n"),
         (raising(StudyError("a.yaml: no YAML:\n  line 1\n    ^")), 1, "error: a.yaml: no YAML: line 1 ^\n"),
-        (raising(OSError(errno.ENOSPC, "full", "data/x.npz")), 1, "error: data/x.npz: No space left on device\n"),
-        (raising(OSError(errno.ENOSPC, "full")), 1, "error: No space left on device\n"),
-        (raising(PermissionError(errno.EACCES, "no", "data")), 1, "error: data: Permission denied\n"),
+        (raising(OSError(errno.ENOSPC, "full", "data/x.npz")), 1, f"error: data/x.npz: {FULL}\n"),
+        (raising(OSError(errno.ENOSPC, "full")), 1, f"error: {FULL}\n"),
+        (
+            raising(OSError(errno.EROFS, "no", "x")),
+            1,
+            "error: x: Read-only file system, wanted a disk that may be written to\n",
+        ),
+        (
+            raising(PermissionError(errno.EACCES, "no", "data")),
+            1,
+            "error: data: Permission denied, wanted the right to read and write it\n",
+        ),
         (missing_file, 1, "error: not/there.csv: No such file or directory\n"),
         (
             raising(KeyboardInterrupt()),

@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 from fake_study import fake_params, fake_study, read_csv, write_csv
 
 from soundaug import evaluation
+from soundaug.audit import Audit
 from soundaug.errors import StudyError
 from soundaug.evaluation import Metrics, compute_metrics, load_study, verdict
 
@@ -88,6 +90,26 @@ def test_metrics_are_nested_finite_numbers(metrics: Metrics) -> None:
 
     assert all(isinstance(leaf, int | float) and math.isfinite(leaf) for leaf in leaves(metrics))
     json.dumps(metrics, allow_nan=False)
+
+
+def test_every_figure_is_documented_under_the_schemas_number(metrics: Metrics) -> None:
+    def names(node: Any, above: str = "") -> set[str]:
+        if not isinstance(node, dict):
+            return {above.removesuffix(".")}
+        return set().union(*(names(value, f"{above}{key}.") for key, value in node.items()))
+
+    text = (Path(__file__).parents[1] / "docs/metrics.md").read_text(encoding="utf-8")
+    assert f"**schema {metrics['schema']}**" in text
+    documented = {name for row in text.splitlines() if row.startswith("| `") for name in re.findall("`([^`]+)`", row)}
+    controls = "mixup|duplicate|waveform|specaugment|resynthesis"
+
+    def pattern(name: str) -> str:
+        literal = re.escape(name).replace(r"\*", ".+").replace("<control>", f"({controls})")
+        return literal.replace("<arm>", f"(base|aug|{controls})")
+
+    found = names(metrics | {"audit": Audit(0, 0, 0, 0, 0, ()).metrics})
+    assert [name for name in found if not any(re.fullmatch(pattern(one), name) for one in documented)] == []
+    assert [one for one in documented if not any(re.fullmatch(pattern(one), name) for name in found)] == []
 
 
 def test_one_fold_and_one_seed_leave_out_what_is_undefined(data: Path) -> None:

@@ -149,10 +149,15 @@ def test_a_fold_that_cannot_be_held_out(tmp_path: Path, folds: tuple[int, ...], 
 def test_the_list_of_classes(tmp_path: Path) -> None:
     (tmp_path / "classes.json").write_text(json.dumps(["hund", "雨"]), encoding="utf-8")
     assert class_list(tmp_path) == ["hund", "雨"]
-    for content in (None, "[", ""):
+    for content, line in (
+        (None, "not there, wanted a file made by an earlier stage (dvc repro makes it)"),
+        ("[", "not valid JSON: Expecting value: line 1 column 2 (char 1)"),
+        ("{}", "found {}, wanted the list of classes that featurize writes"),
+        ("[1]", "found [1], wanted the list of classes that featurize writes"),
+    ):
         (tmp_path / "classes.json").unlink(missing_ok=True)
         if content is not None:
             (tmp_path / "classes.json").write_text(content)
         with pytest.raises(StudyError) as raised:
             class_list(tmp_path)
-        assert str(raised.value).startswith(f"{tmp_path / 'classes.json'}: found no list of classes (")
+        assert str(raised.value) == f"{tmp_path / 'classes.json'}: {line}"

@@ -11,10 +11,14 @@ import numpy as np
 from PIL import Image
 
 from soundaug.errors import StudyError
+from soundaug.foreign import brief
 from soundaug.images.source import source_of
 
 PREFIX = "soundaug."
 REFERENCE_KEY = f"{PREFIX}reference_power"
+MOST = 2**20  # of any parameter: beyond, there is no sound
+MOST_FILTER_CELLS = 2**24  # n_mels x bins
+LARGEST_POWER = 1e20  # that a text chunk may hold: beyond, its square is no float32 number
 SMALLEST_POWER = 1e-10  # librosa's, below which all is one
 
 
@@ -33,8 +37,17 @@ class MelParams:
         for field in fields(self):
             if getattr(self, field.name) < 1:
                 raise StudyError(f"{field.name}: found {getattr(self, field.name)}, wanted 1 or more")
+            if getattr(self, field.name) > MOST:
+                raise StudyError(f"{field.name}: found {getattr(self, field.name):g}, wanted at most {MOST}")
         if self.n_mels > self.n_fft // 2:
             raise StudyError(f"n_mels: found {self.n_mels}, wanted at most n_fft / 2 ({self.n_fft // 2})")
+        if self.hop_length > self.n_fft // 2:
+            raise StudyError(f"hop_length: found {self.hop_length}, wanted at most n_fft / 2 ({self.n_fft // 2})")
+        if self.n_mels * (self.n_fft // 2 + 1) > MOST_FILTER_CELLS:
+            raise StudyError(
+                f"n_mels: found {self.n_mels} with {self.n_fft // 2 + 1} frequency bins, "
+                f"wanted at most {MOST_FILTER_CELLS} filter weights"
+            )
 
     @property
     def slice_samples(self) -> int:
@@ -121,6 +134,8 @@ def _number(image: Image.Image, key: str) -> float:
         value = float(found)
     except (TypeError, ValueError):
         value = float("nan")
-    if not 0 <= value < float("inf"):
-        raise StudyError(f"{source_of(image)}: text chunk {key}: found {found!r}, wanted a number from 0 on")
+    if not 0 <= value <= LARGEST_POWER:
+        raise StudyError(
+            f"{source_of(image)}: text chunk {key}: found {brief(found)}, wanted a number from 0 to {LARGEST_POWER:g}"
+        )
     return value

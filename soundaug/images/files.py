@@ -1,27 +1,40 @@
 """Image files: opened with their parameters, saved with them as PNG, or told in a line what is wrong."""
 
+import io
+import warnings
 from pathlib import Path
 from typing import Literal
 
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from soundaug.errors import StudyError
+from soundaug.foreign import SYSTEM, reason
 from soundaug.images import audio_diffusion, riffusion
 from soundaug.outputs import whole
+
+FORMATS = ("PNG", "JPEG", "WEBP")  # not all that Pillow knows: it hands some to other programs, as EPS to Ghostscript
 
 Kind = Literal["riffusion", "audio-diffusion"]
 
 
 def open_image(path: Path) -> Image.Image:
-    """The image in ``path``, decoded; StudyError when it is missing or is no image."""
+    """The image in ``path``, decoded with its EXIF; StudyError when it is missing or is no image of FORMATS."""
+    if not path.is_file():
+        raise StudyError(f"{path}: not there, wanted a spectrogram image")
     try:
-        image = Image.open(path)
-        image.load()
-    except FileNotFoundError:
-        raise StudyError(f"{path}: not there, wanted a spectrogram image") from None
-    except (UnidentifiedImageError, OSError, SyntaxError, Image.DecompressionBombError) as error:
-        raise StudyError(f"{path}: not readable as an image ({error}), wanted a spectrogram image") from None
+        with warnings.catch_warnings(
+            action="error", category=Image.DecompressionBombWarning
+        ):  # of images made to fill the memory
+            image = Image.open(path, formats=FORMATS)
+            image.load()
+            exif = image.getexif()
+            for tag in list(exif):
+                exif.get(tag)  # decoded now, so that what is wrong with it is told here
+    except Exception as error:  # of damaged bytes Pillow's decoders raise anything
+        if isinstance(error, OSError) and error.errno in SYSTEM:
+            raise
+        raise StudyError(f"{path}: not readable as an image ({reason(error)}), wanted a spectrogram image") from None
     return image
 
 
@@ -33,8 +46,10 @@ def save_image(image: Image.Image, path: Path) -> None:
     for key, value in image.info.items():
         if isinstance(key, str) and isinstance(value, str):
             text.add_text(key, value)
+    encoded = io.BytesIO()  # on a full disk Pillow removes the file, and with it the reason
+    image.save(encoded, format="PNG", exif=image.getexif(), pnginfo=text)
     with whole(path) as partial:
-        image.save(partial, format="PNG", exif=image.getexif(), pnginfo=text)
+        partial.write_bytes(encoded.getvalue())
 
 
 def kind_of(image: Image.Image) -> Kind | None:

@@ -17,9 +17,21 @@ import torchaudio
 from PIL import Image
 
 from soundaug.errors import StudyError
+from soundaug.foreign import brief
 from soundaug.images.source import source_of
 
 FULL_SCALE = 2.0**15  # of 16-bit samples
+MOST = {  # beyond which there is no sound, and no memory holds the filters
+    "sample_rate": 2**20,
+    "step_size_ms": 10_000,
+    "window_duration_ms": 10_000,
+    "padded_duration_ms": 10_000,
+    "num_frequencies": 2**14,
+    "power_for_image": 100.0,
+}
+SMALLEST_POWER = 0.001  # of the curve: the inverse of a smaller one leaves the numbers
+MOST_FILTER_CELLS = 2**24  # num_frequencies x bins
+LARGEST_MAX_VALUE = 1e15  # of 16-bit samples; what Riffusion writes is below 1e10
 DEFAULT_MAX_VALUE = 30e6  # what Riffusion decodes every image with
 
 
@@ -57,17 +69,26 @@ class SpectrogramParams:
     power_for_image: float = 0.25
 
     def __post_init__(self) -> None:
-        for name in ("sample_rate", "step_size_ms", "num_frequencies", "power_for_image"):
+        if 0 < self.power_for_image < SMALLEST_POWER:
+            raise StudyError(f"power_for_image: found {self.power_for_image}, wanted at least {SMALLEST_POWER}")
+        for name, most in MOST.items():
             if getattr(self, name) <= 0:
                 raise StudyError(f"{name}: found {getattr(self, name)}, wanted more than 0")
+            if getattr(self, name) > most:
+                raise StudyError(f"{name}: found {getattr(self, name):g}, wanted at most {most}")
         if not 0 <= self.min_frequency < self.max_frequency:
             found = f"{self.min_frequency}, {self.max_frequency}"
             raise StudyError(f"min_frequency, max_frequency: found {found}, wanted 0 <= min < max")
-        if not self.hop_length <= self.win_length <= self.n_fft or self.hop_length == 0:
+        if not 2 * self.hop_length <= self.win_length <= self.n_fft or self.hop_length == 0:
             found = f"{self.step_size_ms}, {self.window_duration_ms}, {self.padded_duration_ms}"
             raise StudyError(
                 f"step_size_ms, window_duration_ms, padded_duration_ms: found {found}, "
-                "wanted step <= window <= padded, a sample or more"
+                "wanted 2 steps <= window <= padded, a sample or more"
+            )
+        if self.num_frequencies * (self.n_fft // 2 + 1) > MOST_FILTER_CELLS:
+            raise StudyError(
+                f"num_frequencies: found {self.num_frequencies} with {self.n_fft // 2 + 1} frequency bins, "
+                f"wanted at most {MOST_FILTER_CELLS} filter weights"
             )
 
     @property
@@ -103,7 +124,7 @@ class SpectrogramParams:
             if tag == ExifTag.STEREO:
                 values[field.name] = bool(found)
             elif not isinstance(found, (int, float)) or not np.isfinite(found):
-                raise StudyError(f"EXIF tag {int(tag)} ({tag.name}): found {found!r}, wanted a number")
+                raise StudyError(f"EXIF tag {int(tag)} ({tag.name}): found {brief(found)}, wanted a number")
             else:
                 values[field.name] = float(found) if tag == ExifTag.POWER_FOR_IMAGE else int(found)
         if exif.get(ExifTag.TRIPLE_RES_MONO):
@@ -178,8 +199,11 @@ def params_of(image: Image.Image) -> tuple[SpectrogramParams, float]:
     try:
         params = SpectrogramParams.from_exif(exif)
         max_value = exif.get(ExifTag.MAX_VALUE, DEFAULT_MAX_VALUE)
-        if not isinstance(max_value, (int, float)) or not 0 <= max_value < float("inf"):
-            raise StudyError(f"EXIF tag {int(ExifTag.MAX_VALUE)} (MAX_VALUE): found {max_value!r}, wanted 0 or more")
+        if not isinstance(max_value, (int, float)) or not 0 <= max_value <= LARGEST_MAX_VALUE:
+            raise StudyError(
+                f"EXIF tag {int(ExifTag.MAX_VALUE)} (MAX_VALUE): found {brief(max_value)}, "
+                f"wanted 0 to {LARGEST_MAX_VALUE:g}"
+            )
     except StudyError as error:
         raise StudyError(f"{source_of(image)}: {error}") from None
     return params, float(max_value)

@@ -1,5 +1,6 @@
 """Spectrogram images to sound and back, whichever project's they are: the level kept, silence silent."""
 
+import math
 from dataclasses import dataclass, replace
 from functools import cache
 
@@ -17,6 +18,7 @@ from soundaug.images.source import source_of
 from soundaug.mel_inversion import MelInversion
 from soundaug.phase import Stft, griffin_lim
 
+MOST_CELLS = 2**28  # frames x frequency bins, five minutes of Riffusion's: 2 GB an array of phases
 MOMENTUM = 0.99  # fast Griffin-Lim, as Riffusion and librosa run it
 
 
@@ -74,6 +76,7 @@ def sound_of(
 
 def _of_magnitudes(image: Image.Image, assume: SpectrogramParams | None, seed: int, iterations: int) -> Sound:
     magnitudes, params = riffusion.from_image(image, assume)
+    _check_size(image, params.n_fft)
     mel = torch.from_numpy(magnitudes)
     linear = _inversion(params).pseudo_inverse(mel)
     stft = Stft(params.n_fft, params.hop_length, (image.width - 1) * params.hop_length, params.win_length)
@@ -84,12 +87,23 @@ def _of_magnitudes(image: Image.Image, assume: SpectrogramParams | None, seed: i
 
 def _of_mel_power(image: Image.Image, assume: MelParams | None, seed: int, iterations: int) -> Sound:
     power, params = audio_diffusion.from_image(image, assume)
+    _check_size(image, params.n_fft)
     params = replace(params, width=image.width)
     mel = torch.from_numpy(power.astype(np.float32))
     linear = _inversion(params).pseudo_inverse(mel[None]).sqrt()
     waveform = _with_phases(linear, Stft(params.n_fft, params.hop_length, params.slice_samples), seed, iterations)
     reached = torch.from_numpy(audio_diffusion.mel_power(waveform[0].numpy(), params)).sum()
     return Sound(_scaled(waveform, mel.sum(), reached), params.sample_rate)
+
+
+def _check_size(image: Image.Image, n_fft: int) -> None:
+    """Raise StudyError for an image whose spectrogram no memory holds."""
+    bins = n_fft // 2 + 1
+    if image.width * bins > MOST_CELLS:
+        raise StudyError(
+            f"{source_of(image)}: found {image.width} columns of {bins} frequency bins, "
+            f"wanted at most {MOST_CELLS // bins} columns: cut the image"
+        )
 
 
 @cache
@@ -102,7 +116,7 @@ def _inversion(params: SpectrogramParams | MelParams) -> MelInversion:
 
 def _scaled(waveforms: torch.Tensor, wanted: torch.Tensor, reached: torch.Tensor) -> np.ndarray:
     """Waveforms [C, n] at the energy that is wanted: reconstructed phases lose some of it."""
-    gain = torch.sqrt(wanted / torch.clamp(reached, min=1e-20)) if wanted > 0 else torch.zeros(())
+    gain = math.sqrt(float(wanted) / max(float(reached), 1e-20))  # in Python's numbers: it may pass float32's
     return (gain * waveforms).numpy()
 
 

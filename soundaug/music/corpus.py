@@ -10,6 +10,7 @@ from tqdm import tqdm
 
 from soundaug.audio import to_pcm16, write_flac
 from soundaug.errors import StudyError
+from soundaug.foreign import reading
 from soundaug.music import bach
 from soundaug.music.captions import captions_of
 from soundaug.music.composition import Composition, compose
@@ -91,7 +92,10 @@ def read_pieces(path: Path) -> list[MusicPiece]:
     if not path.is_file():
         raise StudyError(f"{path}: not there, wanted the table made by fetch_music (dvc repro makes it)")
     wanted = [field.name for field in fields(MusicPiece)]
-    with path.open(newline="", encoding="utf-8") as file:
+    with (
+        reading(path, "no table of pieces", "what fetch_music writes"),
+        path.open(newline="", encoding="utf-8") as file,
+    ):
         reader = csv.DictReader(file)
         if reader.fieldnames != wanted:
             raise StudyError(f"{path}: found the columns {reader.fieldnames}, wanted {wanted}")
