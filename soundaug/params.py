@@ -360,6 +360,107 @@ class Music(Settings):
         return _rising(self, "tempo", self.tempo)
 
 
+class StyleImage(Settings):
+    """The spectrogram images of a stylizer: Riffusion's parameters by their names, and how many columns a window has."""
+
+    sample_rate: Annotated[int, Field(ge=8000, le=48000)]  # Hz
+    step_size_ms: Positive  # a column
+    window_duration_ms: Positive
+    padded_duration_ms: Positive
+    num_frequencies: Annotated[int, Field(ge=8, le=1024)]  # mel bands, the image's height
+    min_frequency: Annotated[int, Field(ge=0)]  # Hz
+    max_frequency: Positive  # Hz
+    power_for_image: Annotated[float, Field(gt=0.0, le=1.0)]
+    width: Annotated[int, Field(ge=8, le=4096)]  # columns of a window
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if not self.step_size_ms <= self.window_duration_ms <= self.padded_duration_ms:
+            found = f"{self.step_size_ms}, {self.window_duration_ms}, {self.padded_duration_ms}"
+            raise ValueError(
+                f"step_size_ms, window_duration_ms, padded_duration_ms are {found}, wanted step <= window <= padded"
+            )
+        if not self.min_frequency < self.max_frequency <= self.sample_rate / 2:
+            raise ValueError(
+                f"min_frequency, max_frequency are {self.min_frequency}, {self.max_frequency}, "
+                f"wanted min < max <= sample_rate / 2 ({self.sample_rate / 2})"
+            )
+        for name in ("num_frequencies", "width"):
+            if getattr(self, name) % 8:
+                raise ValueError(f"{name} is {getattr(self, name)}, wanted a multiple of 8, as Stable Diffusion takes")
+        return self
+
+
+class StyleText(Settings):
+    """The text encoder of a stylizer (CLIP's) and its tokenizer."""
+
+    vocabulary: Annotated[int, Field(ge=514)]  # tokens, at most: 512 are of single bytes, 2 mark beginning and end
+    max_tokens: Annotated[int, Field(ge=4, le=77)]  # of a prompt, with the marks of its beginning and end
+    width: Positive  # of the hidden states
+    layers: Positive
+    heads: Positive
+
+    @model_validator(mode="after")
+    def _whole_heads(self) -> Self:
+        if self.width % self.heads:
+            raise ValueError(f"width is {self.width}, wanted a multiple of heads ({self.heads})")
+        return self
+
+
+class Stylizer(Settings):
+    """A text-conditioned latent diffusion of spectrogram images, in Stable Diffusion's parts, and its training."""
+
+    image: StyleImage
+    windows_per_piece: Positive  # that are drawn from each piece of the music
+    autoencoder: Autoencoder
+    text: StyleText
+    channels: Annotated[list[Positive], Field(min_length=1)]  # of the U-Net's levels
+    attention_levels: Annotated[int, Field(ge=1)]  # that attend to the text, counted from the lowest
+    layers_per_block: Positive
+    train_timesteps: Annotated[int, Field(ge=2)]
+    prediction: Literal["v_prediction", "epsilon"]
+    min_snr_gamma: Annotated[float, Field(gt=0.0)] | None
+    label_dropout: Unit  # share of the captions that are left empty, for classifier-free guidance
+    steps: Positive
+    batch_size: Positive
+    learning_rate: Annotated[float, Field(gt=0.0)]
+    warmup_steps: Annotated[int, Field(ge=0)]
+    weight_decay: Annotated[float, Field(ge=0.0)]
+    clip_norm: Annotated[float, Field(gt=0.0)]
+    ema_decay: Annotated[float, Field(ge=0.0, lt=1.0)]
+    checkpoint_every: Positive
+    precision: Literal["auto", "float32", "bfloat16"]
+
+    @model_validator(mode="after")
+    def _sides_halve(self) -> Self:
+        factor = 2 ** (len(self.autoencoder.channels) - 1 + len(self.channels) - 1)
+        for name in ("num_frequencies", "width"):
+            if getattr(self.image, name) % factor:
+                raise ValueError(
+                    f"image.{name} is {getattr(self.image, name)}, wanted a multiple of {factor}: "
+                    f"{len(self.autoencoder.channels)} levels of the autoencoder and {len(self.channels)} of the U-Net"
+                )
+        if self.attention_levels > len(self.channels):
+            raise ValueError(f"attention_levels is {self.attention_levels}, wanted at most {len(self.channels)}")
+        return self
+
+
+class Stylize(Settings):
+    """What the stylizer makes, and with which model."""
+
+    # The model: null for the trained one, or a Stable Diffusion of spectrogram images, a folder or a hub name.
+    model: Annotated[str, Field(min_length=1)] | None
+    prompts: Annotated[list[Annotated[str, Field(pattern=r"\S")]], Field(min_length=1)]  # that Bach is restyled to
+    strengths: Annotated[list[Annotated[float, Field(gt=0.0, le=1.0)]], Field(min_length=1)]  # of restyling, each
+    negative_prompt: str
+    samples: Positive  # sounds from text, of every style
+    guidance: Annotated[float, Field(ge=1.0)]
+    steps: Positive  # of DDIM from noise
+    overlap: Annotated[float, Field(ge=0.0, le=0.5)]  # of neighbouring windows, a share of the window
+    batch_size: Positive
+    iterations: Positive  # of Griffin-Lim
+
+
 class Params(Settings):
     """Everything params.yaml holds."""
 
@@ -378,6 +479,8 @@ class Params(Settings):
     training: Training
     evaluate: Evaluate
     music: Music
+    stylizer: Stylizer
+    stylize: Stylize
 
     @model_validator(mode="after")
     def _no_repeats(self) -> Self:
@@ -404,6 +507,20 @@ class Params(Settings):
                     f"generate.keep_seconds has the span {span}, "
                     f"wanted spans that end by features.clip_seconds ({self.features.clip_seconds})"
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _restyles_in_a_step(self) -> Self:
+        for strength in self.stylize.strengths:
+            if int(self.stylize.steps * strength) < 1:
+                raise ValueError(
+                    f"stylize.strengths has {strength}, wanted at least 1 / stylize.steps ({1 / self.stylize.steps:g})"
+                )
+        if self.stylize.model is None and self.stylize.steps > self.stylizer.train_timesteps:
+            raise ValueError(
+                f"stylize.steps is {self.stylize.steps}, "
+                f"wanted at most stylizer.train_timesteps ({self.stylizer.train_timesteps})"
+            )
         return self
 
     @property
