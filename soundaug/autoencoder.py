@@ -1,4 +1,4 @@
-"""The autoencoder of latent diffusion, trained on the study's own mels or other images: L1 and KL, resumable to the bit."""
+"""The autoencoder of latent diffusion, trained on one's own mels or images: L1 and KL, resumable to the bit."""
 
 import csv
 import math
@@ -101,7 +101,7 @@ class Images(Protocol):
     def __len__(self) -> int:
         """How many there are."""
 
-    def __getitem__(self, rows: torch.Tensor) -> torch.Tensor:
+    def __getitem__(self, rows: torch.Tensor, /) -> torch.Tensor:
         """Those at ``rows`` (int64 [B]): float32 [B, C, H, W]."""
 
 
@@ -156,7 +156,7 @@ class ImageAutoencoderTraining:
                 self.history.append((self.step, self.optimizer.param_groups[0]["lr"], *means))
                 self._losses = []
                 steps.set_postfix(loss=f"{means[0]:.4f}")
-            if self.step % CHECKPOINT_EVERY == 0:
+            if self.step % CHECKPOINT_EVERY == 0 or self.step == self.settings.steps:
                 self._checkpoint()
             steps.update()
         steps.close()

@@ -361,7 +361,7 @@ class Music(Settings):
 
 
 class StyleImage(Settings):
-    """The spectrogram images of a stylizer: Riffusion's parameters by their names, and how many columns a window has."""
+    """The spectrogram images of a stylizer: Riffusion's parameters by their names, and a window's columns."""
 
     sample_rate: Annotated[int, Field(ge=8000, le=48000)]  # Hz
     step_size_ms: Positive  # a column

@@ -7,10 +7,16 @@ from typing import Any
 import numpy as np
 import soundfile
 import torch
+from diffusers import DDIMScheduler
 
+from soundaug.autoencoder import build_autoencoder
 from soundaug.music import PIECES
 from soundaug.outputs import write_csv
 from soundaug.params import StyleImage, Stylizer
+from soundaug.stylizer.model import build_text_encoder, build_text_unet, save_stylizer
+from soundaug.stylizer.tokenizer import build_tokenizer
+from soundaug.stylizer.training import BETAS
+from soundaug.stylizer.windows import ImageFormat
 
 os.environ.setdefault("SOUNDAUG_DEVICE", "cpu")  # equality to the bit is asserted of the CPU
 torch.set_num_threads(1)
@@ -88,3 +94,28 @@ def write_music(folder: Path, pieces: int = 3, held_out: int = 1) -> None:
     columns = ["file", "piece", "style", "captions", "key", "tempo", "seconds", "seed", "split"]
     write_csv(folder / PIECES, columns, rows)
     soundfile.write(folder / "bach.flac", sound("church_organ", rng, 0.7), RATE)
+
+
+def write_model(folder: Path) -> None:
+    """An untrained stylizer of `tiny_settings`, as train_stylizer writes it."""
+    settings = tiny_settings()
+    captions = [caption for several in CAPTIONS.values() for caption in several]
+    tokenizer = build_tokenizer(captions, settings.text.vocabulary, settings.text.max_tokens)
+    scheduler = DDIMScheduler(
+        num_train_timesteps=50,
+        prediction_type="v_prediction",
+        clip_sample=False,
+        set_alpha_to_one=False,
+        steps_offset=1,
+        **BETAS,
+    )
+    shape = (settings.autoencoder.latent_channels, 8, 8)
+    save_stylizer(
+        folder,
+        tokenizer,
+        build_text_encoder(settings, tokenizer, 0),
+        build_autoencoder(settings.autoencoder, (3, 32, 32), 0),
+        build_text_unet(settings, shape, 0),
+        scheduler,
+        ImageFormat.of(settings.image, 3e5),
+    )

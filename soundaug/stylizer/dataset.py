@@ -41,9 +41,10 @@ class StyleWindows:
 def draw_windows(
     folder: Path, pieces: Sequence[MusicPiece], settings: StyleImage, per_piece: int, seed: int
 ) -> StyleWindows:
-    """``per_piece`` windows from random places of every piece in ``folder``; a piece's places depend on its file's name.
+    """``per_piece`` windows from random places of every piece in ``folder``.
 
-    A piece that is shorter than a window is padded with silence. Raises StudyError for a file that is no audio.
+    A piece's places depend on the seed and its file's name. A piece that is shorter than a window is padded
+    with silence. Raises StudyError for a file that is no audio.
     """
     form = ImageFormat.of(settings, 1.0)
 

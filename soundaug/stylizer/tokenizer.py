@@ -21,7 +21,7 @@ def build_tokenizer(captions: Iterable[str], vocabulary: int, max_tokens: int) -
     letters = _letters()
     untrained = CLIPTokenizer(vocab=_numbered([*letters, BEGINNING, END]), merges=[])
     backend = untrained.backend_tokenizer
-    # The trainer counts only the letters it meets, so that it learns more pairs than there is room for beside all bytes.
+    # The trainer counts only the letters it meets: it learns more pairs than there is room for beside all bytes.
     trainer = BpeTrainer(vocab_size=vocabulary, end_of_word_suffix=WORD_END, show_progress=False)
     backend.train_from_iterator(sorted(set(captions)), trainer)
     merges = _merges(backend.to_str())[: vocabulary - len(letters) - 2]
@@ -31,7 +31,7 @@ def build_tokenizer(captions: Iterable[str], vocabulary: int, max_tokens: int) -
 
 def check_prompt(tokenizer: CLIPTokenizer, prompt: str, name: str = "prompt") -> None:
     """Raise StudyError that names ``name`` for a prompt of more tokens than the model takes: nothing is cut off."""
-    found = len(tokenizer(prompt)["input_ids"])
+    found = len(tokenizer(prompt, verbose=False)["input_ids"])
     if found > tokenizer.model_max_length:
         raise StudyError(
             f"{name}: found {found} tokens in {prompt[:40]!r}..., "

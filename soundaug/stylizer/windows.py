@@ -1,6 +1,6 @@
 """Windows of a stylizer's spectrogram images: how sound falls into them, and how they become one sound again."""
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ FORMAT_FILE = "spectrogram.json"  # beside a model: what its images are
 class ImageFormat:
     """What a stylizer's images are; the defaults are those of Riffusion's model."""
 
-    params: SpectrogramParams = SpectrogramParams()
+    params: SpectrogramParams = field(default_factory=SpectrogramParams)
     width: int = 512  # columns of a window
     max_value: float = DEFAULT_MAX_VALUE  # of an image that was made from text alone
 
@@ -57,7 +57,7 @@ class ImageFormat:
         if not path.is_file():
             return cls()
         values = read_json(path)
-        wanted: dict[str, Any] = {field.name: field.type for field in fields(SpectrogramParams)}
+        wanted: dict[str, Any] = {one.name: one.type for one in fields(SpectrogramParams)}
         if not isinstance(values, dict) or set(values) != {*wanted, "width", "max_value"}:
             raise StudyError(f"{path}: found {values!r:.60}, wanted {', '.join([*wanted, 'width', 'max_value'])}")
         try:
@@ -114,7 +114,12 @@ def windows_of(waveforms: np.ndarray, form: ImageFormat, overlap: float) -> Wind
         raise StudyError(f"found sound of {len(waveforms)} channels, wanted one or two for a stereo model")
     columns = 1 + waveforms.shape[1] // form.params.hop_length
     magnitudes = riffusion.mel_magnitudes(torch.from_numpy(np.ascontiguousarray(waveforms)), form.params).numpy()
-    magnitudes = magnitudes[..., :columns]
+    return windows_of_magnitudes(magnitudes[..., :columns], form, overlap)
+
+
+def windows_of_magnitudes(magnitudes: np.ndarray, form: ImageFormat, overlap: float) -> Windows:
+    """Windows of mel magnitudes [C, num_frequencies, T], full scale +-1, padded with silence to a whole one."""
+    columns = magnitudes.shape[-1]
     starts = window_starts(columns, form.width, overlap)
     spare = max(0, starts[-1] + form.width - columns)
     padded = np.pad(magnitudes, ((0, 0), (0, 0), (0, spare)))
@@ -151,10 +156,9 @@ def max_value_of(image: Image.Image) -> float:
 def with_parameters(image: Image.Image, form: ImageFormat, max_value: float) -> Image.Image:
     """The RGB image as Riffusion's with this maximum: the channels that are not used as the format has them."""
     pixels = np.asarray(image.convert("RGB"))
-    if form.params.stereo:
-        pixels = pixels * np.array([0, 1, 1], np.uint8)
-    else:  # a model's grey is not quite grey: Riffusion reads the red channel
-        pixels = np.repeat(pixels[..., :1], 3, axis=-1)
+    # A model's grey is not quite grey: Riffusion reads the red channel.
+    stereo = form.params.stereo
+    pixels = pixels * np.array([0, 1, 1], np.uint8) if stereo else np.repeat(pixels[..., :1], 3, axis=-1)
     made = Image.fromarray(np.ascontiguousarray(pixels))
     made.getexif().update(form.params.to_exif() | {int(ExifTag.MAX_VALUE): max_value})
     return made
