@@ -417,7 +417,7 @@ class Stylizer(Settings):
     channels: Annotated[list[Positive], Field(min_length=1)]  # of the U-Net's levels
     attention_levels: Annotated[int, Field(ge=1)]  # that attend to the text, counted from the lowest
     layers_per_block: Positive
-    train_timesteps: Annotated[int, Field(ge=2)]
+    train_timesteps: Annotated[int, Field(ge=20)]
     prediction: Literal["v_prediction", "epsilon"]
     min_snr_gamma: Annotated[float, Field(gt=0.0)] | None
     label_dropout: Unit  # share of the captions that are left empty, for classifier-free guidance

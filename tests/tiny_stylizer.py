@@ -15,7 +15,7 @@ from soundaug.outputs import write_csv
 from soundaug.params import StyleImage, Stylizer
 from soundaug.stylizer.model import build_text_encoder, build_text_unet, save_stylizer
 from soundaug.stylizer.tokenizer import build_tokenizer
-from soundaug.stylizer.training import BETAS
+from soundaug.stylizer.training import betas_of
 from soundaug.stylizer.windows import ImageFormat
 
 os.environ.setdefault("SOUNDAUG_DEVICE", "cpu")  # equality to the bit is asserted of the CPU
@@ -107,7 +107,7 @@ def write_model(folder: Path) -> None:
         clip_sample=False,
         set_alpha_to_one=False,
         steps_offset=1,
-        **BETAS,
+        **betas_of(50),
     )
     shape = (settings.autoencoder.latent_channels, 8, 8)
     save_stylizer(

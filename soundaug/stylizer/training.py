@@ -2,6 +2,7 @@
 
 import math
 from pathlib import Path
+from typing import Any
 
 import torch
 from diffusers import DDIMScheduler, DDPMScheduler
@@ -27,7 +28,6 @@ from soundaug.stylizer.windows import ImageFormat
 
 HISTORY_COLUMNS = ("step", "learning_rate", "loss")
 ENCODE_BATCH = 16
-BETAS = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}  # Stable Diffusion's
 
 
 class StylizerTraining:
@@ -65,7 +65,7 @@ class StylizerTraining:
                 num_train_timesteps=settings.train_timesteps,
                 prediction_type=settings.prediction,
                 clip_sample=False,
-                **BETAS,
+                **betas_of(settings.train_timesteps),
             )
         )
         # What a window may be told: the numbers of its captions; the empty text comes last.
@@ -209,3 +209,9 @@ class StylizerTraining:
             self.averaged.to(self.device)
             self.step, self._losses = progress["step"], progress["losses"]
             self.history = [tuple(row) for row in progress["history"]]
+
+
+def betas_of(train_timesteps: int) -> dict[str, Any]:
+    """Stable Diffusion's noise schedule for so many timesteps: as noisy at the end as with its own 1,000."""
+    factor = 1000 / train_timesteps
+    return {"beta_start": 0.00085 * factor, "beta_end": 0.012 * factor, "beta_schedule": "scaled_linear"}
