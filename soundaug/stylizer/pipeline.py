@@ -37,7 +37,7 @@ class Sampling:
     batch_size: int = 4
 
 
-class NoisedImg2ImgPipeline(StableDiffusionImg2ImgPipeline):
+class NoisedImg2ImgPipeline(StableDiffusionImg2ImgPipeline):  # type: ignore[misc]
     """diffusers' image to image, starting from given latents and a given noise."""
 
     given_latents: torch.Tensor

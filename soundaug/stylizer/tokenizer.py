@@ -60,4 +60,4 @@ def _numbered(tokens: Sequence[str]) -> dict[str, int]:
 def _merges(tokenizer: str) -> list[tuple[str, str]]:
     """Those in a tokenizer's JSON, in the order they were learned."""
     pairs = json.loads(tokenizer)["model"]["merges"]
-    return [tuple(pair.split(" ", 1)) if isinstance(pair, str) else tuple(pair) for pair in pairs]
+    return [(first, second) for first, second in pairs]
