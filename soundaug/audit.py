@@ -1,16 +1,16 @@
 """Leakage audit on the artefacts: nothing of a held-out fold may have reached what was trained for it."""
 
-import csv
 import json
 import zipfile
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
 from soundaug.errors import StudyError
+from soundaug.outputs import read_rows
 from soundaug.packed import fold_file, folds_of
 from soundaug.params import Params
 
@@ -58,23 +58,6 @@ class Audit:
             "generator_clips": self.generator_clips,
             "findings": len(self.findings),
         }
-
-
-def read_rows(path: Path, columns: Iterable[str]) -> list[dict[str, str]]:
-    """Rows of a CSV that has at least ``columns``; raises StudyError that names the file, or the missing column."""
-    if not path.is_file():
-        raise StudyError(f"{path}: not there, wanted a file made by an earlier stage (dvc repro makes it)")
-    with path.open(newline="", encoding="utf-8") as file:
-        reader = csv.DictReader(file)
-        header = reader.fieldnames or []
-        missing = [column for column in columns if column not in header]
-        if missing:
-            raise StudyError(f"{path}: found columns {', '.join(header) or 'none'}, wanted also {', '.join(missing)}")
-        rows = list(reader)
-    for number, row in enumerate(rows, start=2):
-        if None in row or None in row.values():
-            raise StudyError(f"{path} line {number}: found a row cut short or too long, wanted {len(header)} values")
-    return rows
 
 
 def load_clips(features: Path) -> list[Clip]:

@@ -5,6 +5,8 @@ import sys
 from collections.abc import Callable
 from typing import NoReturn
 
+from soundaug.usage import record_usage
+
 
 class StudyError(Exception):
     """A mistake the user can mend: names the file or parameter, what was found and what was wanted, in one line."""
@@ -14,6 +16,7 @@ def run_stage(main: Callable[[], None]) -> NoReturn:
     """Run a stage's ``main`` and exit: 0 when done, 1 with one line on stderr for a user's mistake, 130 for Ctrl-C."""
     try:
         main()
+        record_usage()
     except StudyError as error:
         _leave(f"error: {error}", 1)
     except KeyboardInterrupt:

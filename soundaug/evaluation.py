@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from soundaug import stats
-from soundaug.audit import Clip, load_clips, read_rows
+from soundaug.audit import Clip, load_clips
 from soundaug.errors import StudyError
-from soundaug.outputs import read_json
-from soundaug.packed import ClipSet, class_list, fold_file
+from soundaug.outputs import read_json, read_rows
+from soundaug.packed import class_list
 from soundaug.params import Params
 from soundaug.stats import Draws, Floats, FoldPredictions, Ints, Strings
 
@@ -68,17 +68,6 @@ class Study:
         n = len(self.classes)
         cells = [np.bincount((fold.class_id * n + fold.predicted[arm]).ravel(), minlength=n * n) for fold in self.folds]
         return np.asarray(np.sum(cells, axis=0).reshape(n, n), dtype=np.float64)
-
-
-@dataclass(frozen=True)
-class Example:
-    """Log-mels [n_mels, T] in dB of one class: two parents, what was generated from them, and a real test clip."""
-
-    class_name: str
-    parent_a: Floats
-    generated: Floats
-    parent_b: Floats
-    test_clip: Floats
 
 
 def load_study(data: Path, params: Params) -> Study:
@@ -233,7 +222,7 @@ def summary_table(study: Study, metrics: Metrics) -> list[Row]:
         accuracy = metrics[arm]["accuracy"]
         delta = (metrics if arm == "aug" else metrics[arm]).get("delta", {}).get("accuracy", {})
         row: Row = {"arm": arm, "accuracy": accuracy["mean"]}
-        row |= {"ci_low": accuracy["ci_low"], "ci_high": accuracy["ci_high"]}
+        row |= {"accuracy_low": accuracy["ci_low"], "accuracy_high": accuracy["ci_high"]}
         row |= {"delta": delta.get("mean"), "delta_low": delta.get("ci_low"), "delta_high": delta.get("ci_high")}
         row |= {"p_value": delta.get("p_value"), "p_holm": delta.get("p_holm"), "p_sign_flip": delta.get("p_sign_flip")}
         rows.append(row | {"macro_f1": metrics[arm]["macro_f1"]["mean"]})
@@ -275,52 +264,16 @@ def curves(study: Study, arm: str, column: str) -> tuple[Floats, Floats]:
     return steps, np.stack(values)
 
 
-def curves_table(study: Study, arms: Sequence[str] | None = None) -> list[Row]:
-    """Test accuracy and training loss against the step, mean over folds and seeds, per arm (all, or ``arms``)."""
+def curves_table(study: Study) -> list[Row]:
+    """Test accuracy and training loss against the step, mean over folds and seeds, per arm."""
     rows = []
-    for arm in study.arms if arms is None else arms:
+    for arm in study.arms:
         steps, accuracy = curves(study, arm, "test_accuracy")
         _, loss = curves(study, arm, "train_loss")
         for step, *values in zip(steps, accuracy.mean(axis=0), loss.mean(axis=0), strict=True):
             shown = [_rounded(value) if math.isfinite(value) else None for value in values]
             rows.append({"step": round(float(step)), "arm": arm, "test_accuracy": shown[0], "train_loss": shown[1]})
     return rows
-
-
-def load_examples(data: Path, params: Params, classes: Sequence[str]) -> list[Example]:
-    """The first generated clip of every class for the first held-out fold, beside its parents and a test clip.
-
-    Empty where nothing was generated. Linear mels are shown in dB, as the generator sees them.
-    """
-    fold = params.folds[0]
-    mels_path = data / "generated" / f"fold{fold}" / "mels.npz"
-    if not mels_path.is_file():
-        return []
-    pairs = read_rows(mels_path.with_name("pairs.csv"), ("class_id", "parent_a", "parent_b", "fold_a", "fold_b"))
-    firsts: dict[int, int] = {}
-    for index, pair in enumerate(pairs):
-        firsts.setdefault(int(pair["class_id"]), index)
-    if not firsts:
-        return []
-    generated = ClipSet.load(mels_path).mel
-    if len(generated) != len(pairs):
-        raise StudyError(f"{mels_path}: found {len(generated)} mels, wanted the {len(pairs)} of pairs.csv")
-    wanted = {(int(pairs[i][f"fold_{side}"]), pairs[i][f"parent_{side}"]) for i in firsts.values() for side in "ab"}
-    shown: dict[str, Floats] = {}
-    tests: dict[int, Floats] = {}
-    for number in sorted({fold} | {number for number, _ in wanted}):
-        clips = ClipSet.load(fold_file(data / "features", number))
-        for mel, name, class_id in zip(clips.mel, clips.name.tolist(), clips.class_id.tolist(), strict=True):
-            if (number, name) in wanted:
-                shown[name] = decibels(mel, params)
-            if number == fold and class_id not in tests:
-                tests[class_id] = decibels(mel, params)
-    examples = []
-    for class_id, index in sorted(firsts.items()):
-        a, b = shown.get(pairs[index]["parent_a"]), shown.get(pairs[index]["parent_b"])
-        if a is not None and b is not None and class_id in tests:
-            examples.append(Example(classes[class_id], a, generated[index].astype(np.float64), b, tests[class_id]))
-    return examples
 
 
 def _load_fold(data: Path, params: Params, fold: int, corpus: Sequence[Clip], n_classes: int) -> FoldRuns:
@@ -442,15 +395,6 @@ def _generator(data: Path, params: Params) -> Metrics:
 
 def _inversion(data: Path, params: Params) -> Metrics:
     return _scalars([data / "generated" / f"fold{fold}" / "clips" / "summary.json" for fold in params.folds])
-
-
-def decibels(mel: Any, params: Params) -> Floats:
-    """A mel as the features hold it, in dB: what `MelFrontEnd.log_mel` gives, without torch."""
-    if params.features.scale == "log":
-        return np.asarray(mel, dtype=np.float64)
-    reference = 0.375 * params.features.n_fft  # the summed square of the Hann window: the front end's 0 dB
-    power = np.maximum(np.asarray(mel, dtype=np.float64) / reference, 1e-20)
-    return np.asarray(np.maximum(10 * np.log10(power), params.features.floor_db))
 
 
 def _excludes_zero(found: Mapping[str, float]) -> bool:

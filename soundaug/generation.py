@@ -10,10 +10,15 @@ import torch
 from soundaug import processes
 from soundaug.codec import Codec
 from soundaug.device import generator_of
-from soundaug.diffusion import Told
+from soundaug.diffusion import Told, load_generator
+from soundaug.encoder import load_encoder
+from soundaug.features import MelFrontEnd
 from soundaug.interpolation import Pair, mix, renormalized
+from soundaug.packed import ClipSet
+from soundaug.params import Features, Generate
 from soundaug.rows import Rows
 from soundaug.sampling import Sampler
+from soundaug.windows import windowed
 
 BATCHES = 4  # of every process that are made, and lost by an interruption, at a time
 
@@ -40,6 +45,16 @@ class Parents:
             return Told(labels)
         sounds = [self.told.sounds[self.rows(pairs, place)] for place in range(len(pairs[0].parents))]
         return Told(labels, mix(sounds, torch.tensor([pair.alpha for pair in pairs])))
+
+
+def load_sampler(model: Path, train: ClipSet, features: Features, settings: Generate) -> tuple[Sampler, Parents]:
+    """The generator in the folder ``model`` ready to make clips, and the training clips as it takes them."""
+    unet, codec, schedule = load_generator(model)
+    encoder = load_encoder(model / "encoder", features) if (model / "encoder").exists() else None
+    told = Told(torch.from_numpy(train.class_id), None if encoder is None else encoder(train.mel))
+    log_mels = MelFrontEnd(features).log_mel(torch.from_numpy(train.mel))
+    parents = Parents(codec, log_mels, told, train.name.tolist())
+    return Sampler(windowed(unet, codec.image_shape[2], settings), schedule, settings), parents
 
 
 def generate(

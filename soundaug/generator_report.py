@@ -1,16 +1,12 @@
 """What the report says about the generated clips: how good they are, against what, and what is wrong with them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from soundaug.audit import read_rows
-from soundaug.errors import StudyError
-from soundaug.evaluation import decibels
-from soundaug.packed import ClipSet, fold_file, folds_of
+from soundaug.outputs import read_rows
 from soundaug.params import Params
-from soundaug.stats import Floats
 
 # What a generator is expected to reach, after the study's own goals.
 SCORE_GOAL = 0.8  # of the base model's accuracy
@@ -18,7 +14,6 @@ AGREEMENT_GOAL = 0.85
 KID_GOAL = 2.0  # times that between real training and test clips
 COPIES_GOAL = 0.01  # copies of clips that are neither parents nor slices of a parent's recording
 NOISE_STD = (0.9, 1.1)  # of inverted noise; the prior's is 1
-SHOWN_PAIRS = 6
 
 
 @dataclass(frozen=True)
@@ -74,47 +69,6 @@ def faults(metrics: Mapping[str, Mapping[str, float]], params: Params) -> list[s
             )
         )
     return told
-
-
-@dataclass(frozen=True)
-class ClosestPair:
-    """A generated clip and the training clip it is nearest to: log mels [n_mels, T] in dB, which, how far."""
-
-    generated: Floats
-    real: Floats
-    name: str
-    real_name: str
-    class_name: str
-    distance_db: float
-    shift: int  # frames
-    is_parent: bool
-
-
-def load_closest(data: Path, params: Params, classes: Sequence[str]) -> list[ClosestPair]:
-    """The closest pairs of all held-out folds, closest first; empty where nothing was generated."""
-    pairs = []
-    for fold in params.folds:
-        folder = data / "generated" / f"fold{fold}"
-        path = folder / "closest.csv"
-        rows = read_rows(path, ("generated", "train", "shift", "distance_db", "is_parent")) if path.is_file() else []
-        if not rows:
-            continue
-        generated = ClipSet.load(folder / "mels.npz")
-        folds = [k for k in folds_of(data / "features") if k != fold]
-        train = [ClipSet.load(fold_file(data / "features", k)) for k in folds]
-        places = [(index, row) for index, clips in enumerate(train) for row in range(len(clips))]
-        for row in rows:
-            try:
-                made, (index, place) = int(row["generated"]), places[int(row["train"])]
-                shift, distance, parent = int(row["shift"]), float(row["distance_db"]), row["is_parent"] == "True"
-                mel = generated.mel[made]
-            except (ValueError, IndexError) as error:
-                raise StudyError(f"{path}: found {row} ({error}), wanted what assess_generator writes") from None
-            real = decibels(train[index].mel[place], params)
-            class_name = classes[int(generated.class_id[made])]
-            names = str(generated.name[made]), str(train[index].name[place])
-            pairs.append(ClosestPair(mel, real, *names, class_name, distance, shift, parent))
-    return sorted(pairs, key=lambda pair: pair.distance_db)[:SHOWN_PAIRS]
 
 
 def history_rows(data: Path, params: Params) -> list[dict[str, Any]]:

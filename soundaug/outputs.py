@@ -3,7 +3,7 @@
 import csv
 import json
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -48,6 +48,28 @@ def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[Any]])
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(columns)
         writer.writerows(rows)
+
+
+def write_table(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write rows of the same columns, at least one; a value that is None is an empty cell."""
+    write_csv(path, list(rows[0]), (list(row.values()) for row in rows))
+
+
+def read_rows(path: Path, columns: Iterable[str]) -> list[dict[str, str]]:
+    """Rows of a CSV that has at least ``columns``; raises StudyError that names the file, or the missing column."""
+    if not path.is_file():
+        raise StudyError(f"{path}: not there, wanted a file made by an earlier stage (dvc repro makes it)")
+    with path.open(newline="", encoding="utf-8") as file:
+        reader = csv.DictReader(file)
+        header = reader.fieldnames or []
+        missing = [column for column in columns if column not in header]
+        if missing:
+            raise StudyError(f"{path}: found columns {', '.join(header) or 'none'}, wanted also {', '.join(missing)}")
+        rows = list(reader)
+    for number, row in enumerate(rows, start=2):
+        if None in row or None in row.values():
+            raise StudyError(f"{path} line {number}: found a row cut short or too long, wanted {len(header)} values")
+    return rows
 
 
 def _remove(path: Path) -> None:

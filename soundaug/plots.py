@@ -16,8 +16,8 @@ from matplotlib.image import AxesImage
 from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
-from soundaug.evaluation import Example, Metrics, Study, best_control, curves
-from soundaug.generator_report import ClosestPair
+from soundaug.evaluation import Metrics, Study, best_control, curves
+from soundaug.examples import ClosestPair, Example
 from soundaug.params import Features, Params
 from soundaug.stats import Floats
 

@@ -1,13 +1,17 @@
 """Compare the arms: metrics, tables for plots, figures and the report. Nothing is written where a leak is found."""
 
 from pathlib import Path
-from typing import Any
 
 from soundaug import evaluation, generator_report, plots, report
 from soundaug.audit import audit
+from soundaug.environment import environment, stage_usage
 from soundaug.errors import run_stage
-from soundaug.outputs import whole, write_csv, write_json
+from soundaug.examples import load_closest, load_examples
+from soundaug.outputs import whole, write_json, write_table
+from soundaug.page.document import render_page
+from soundaug.page.sections import Results
 from soundaug.params import load_params
+from soundaug.sounds import read_sounds
 
 DATA = Path("data")
 REPORTS = Path("reports")
@@ -19,7 +23,7 @@ def main() -> None:
     found = audit(DATA, params)
     study = evaluation.load_study(DATA, params)
     metrics = evaluation.compute_metrics(study, params, DATA) | {"audit": found.metrics}
-    examples = evaluation.load_examples(DATA, params, study.classes)
+    examples = load_examples(DATA, params.folds[0], params.features, study.classes)
     figures = {
         "accuracy.png": plots.accuracy_figure(study, metrics, params),
         "differences.png": plots.difference_figure(study, metrics, params),
@@ -29,10 +33,13 @@ def main() -> None:
     }
     if examples:
         figures["spectrograms.png"] = plots.spectrogram_figure(examples, params.features)
-    if closest := generator_report.load_closest(DATA, params, study.classes):
+    if closest := load_closest(DATA, params.folds, params.features, study.classes):
         figures["closest.png"] = plots.closest_figure(closest, params.features)
     if histories := generator_report.history_rows(DATA, params):
         figures["generator.png"] = plots.generator_figure(histories)
+    sounds = read_sounds(DATA / "demonstration")
+    machine = environment() | {"stages": stage_usage(params)}
+    page = render_page(Results(study, metrics, found, params, closest, histories, sounds, machine))
     tables = {
         "accuracy": evaluation.accuracy_table(study),
         "summary": evaluation.summary_table(study, metrics),
@@ -40,15 +47,13 @@ def main() -> None:
         "confusion_aug": evaluation.confusion_table(study, "aug"),
         "per_class": evaluation.class_table(study),
         "curves": evaluation.curves_table(study),
-        # one file an arm: DVC's line template draws a line a file
-        **{f"curves_{arm}": evaluation.curves_table(study, [arm]) for arm in ("base", "aug")},
     }
     if histories:
         tables["generator"] = histories
     text = report.render(study, metrics, found, params, figures)
 
     write_json(REPORTS / "metrics.json", metrics)
-    write_json(REPORTS / "environment.json", report.environment())
+    write_json(REPORTS / "environment.json", machine)
     with whole(REPORTS / "plots") as folder:
         folder.mkdir()
         for name, rows in tables.items():
@@ -59,13 +64,10 @@ def main() -> None:
             (folder / name).write_bytes(content)
     with whole(REPORTS / "report.md") as partial:
         partial.write_text(text, encoding="utf-8")
+    with whole(REPORTS / "index.html") as partial:
+        partial.write_text(page, encoding="utf-8")
     print(report.summary(metrics, params))
-    print(f"\nreport: {REPORTS / 'report.md'}")
-
-
-def write_table(path: Path, rows: list[dict[str, Any]]) -> None:
-    """Write rows of the same columns; a value that is not there is an empty cell."""
-    write_csv(path, list(rows[0]), (list(row.values()) for row in rows))
+    print(f"\nreport: {REPORTS / 'index.html'}, {REPORTS / 'report.md'}")
 
 
 if __name__ == "__main__":

@@ -7,21 +7,17 @@ from statistics import fmean
 import torch
 
 from soundaug import generation, sampling, solvers
-from soundaug.diffusion import Told, load_generator
-from soundaug.encoder import load_encoder
 from soundaug.errors import run_stage
 from soundaug.features import MelFrontEnd
-from soundaug.generation import Parents, generate
+from soundaug.generation import generate, load_sampler
 from soundaug.interpolation import draw_pairs, write_pairs
 from soundaug.outputs import write_json
 from soundaug.packed import ClipSet, class_list, fold_file, folds_of, split
 from soundaug.params import load_params
 from soundaug.processes import is_main, relaunch
-from soundaug.sampling import Sampler
 from soundaug.scratch import Scratch
 from soundaug.selection import best_candidates, load_selector
 from soundaug.training import predict
-from soundaug.windows import windowed
 
 FEATURES = Path("data/features")
 CODE = [
@@ -44,13 +40,8 @@ def main() -> None:
         train.name.tolist(), train.class_id, train.fs_id.tolist(), folds, classes, candidates, params.seed, fold
     )
     folder = Path(f"data/generated/fold{fold}")
-    front_end = MelFrontEnd(params.features)
     model = Path(f"data/models/generator/fold{fold}")
-    unet, codec, schedule = load_generator(model)
-    encoder = load_encoder(model / "encoder", params.features) if (model / "encoder").exists() else None
-    told = Told(torch.from_numpy(train.class_id), None if encoder is None else encoder(train.mel))
-    parents = Parents(codec, front_end.log_mel(torch.from_numpy(train.mel)), told, train.name.tolist())
-    sampler = Sampler(windowed(unet, codec.image_shape[2], settings), schedule, settings)
+    sampler, parents = load_sampler(model, train, params.features, settings)
     files = [*sorted(path for path in model.rglob("*") if path.is_file()), *CODE]
     scratch = Scratch("generate", settings, pairs, train.mel, torch.__version__, sampler.device.type, *files)
     made, quality = generate(sampler, parents, pairs, params.features.frames_per_second, scratch.folder)
@@ -60,7 +51,7 @@ def main() -> None:
     if pairs and settings.candidates > 1:
         selector = load_selector(Path(f"data/models/selector/fold{fold}"), params.features, len(classes))
         selector.to(sampler.device)
-        believed = predict(selector, generated, sampler.device, front_end.stored)
+        believed = predict(selector, generated, sampler.device, MelFrontEnd(params.features).stored)
         kept, selection = best_candidates(pairs, believed, settings.per_class, classes)
         pairs, generated = [pairs[index] for index in kept], generated[kept]
         quality |= {

@@ -5,9 +5,8 @@ import math
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-from fake_study import CLASSES, fake_params, fake_study, read_csv, write_csv
+from fake_study import fake_params, fake_study, read_csv, write_csv
 
 from soundaug import evaluation
 from soundaug.errors import StudyError
@@ -131,24 +130,6 @@ def test_curves_of_different_length_meet_at_the_same_part(data: Path, tmp_path: 
     steps, accuracy = evaluation.curves(load_study(tmp_path, fake_params()), "base", "test_accuracy")
     assert steps[-1] == pytest.approx((60 + 5 * 20) / 6)
     assert accuracy[0].tolist() == [0.6, 1.0]
-
-
-def test_examples_are_a_pair_with_its_parents(data: Path) -> None:
-    examples = evaluation.load_examples(data, fake_params(), CLASSES)
-    assert [one.class_name for one in examples] == list(CLASSES)
-    with np.load(data / "features" / "fold2.npz") as arrays:
-        index = arrays["name"].tolist().index("210-1-0-0.wav")
-        np.testing.assert_allclose(examples[1].parent_a, arrays["mel"][index])
-    with np.load(data / "features" / "fold1.npz") as arrays:
-        np.testing.assert_allclose(examples[1].test_clip, arrays["mel"][4])
-    with np.load(data / "generated" / "fold1" / "mels.npz") as arrays:
-        np.testing.assert_allclose(examples[1].generated, arrays["mel"][2])
-
-
-def test_linear_mels_are_shown_indecibels() -> None:
-    params = fake_params(features={"scale": "linear"})
-    power = np.array([[0.375 * 256, 0.375 * 2.56, 0.0]])
-    np.testing.assert_allclose(evaluation.decibels(power, params), [[0.0, -20.0, -80.0]])
 
 
 BROKEN = "runs/aug/fold2/seed1"

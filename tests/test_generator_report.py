@@ -3,15 +3,13 @@
 import json
 from pathlib import Path
 
-import numpy as np
 import pytest
-from fake_study import CLASSES, fake_params, fake_study, write_csv
+from fake_study import fake_params, fake_study, write_csv
 
 from soundaug import plots
 from soundaug.audit import audit
-from soundaug.errors import StudyError
 from soundaug.evaluation import compute_metrics, load_study
-from soundaug.generator_report import faults, goals, history_rows, load_closest
+from soundaug.generator_report import faults, goals, history_rows
 from soundaug.report import render
 
 PARAMS = fake_params()
@@ -62,25 +60,6 @@ def test_drift_is_a_fault() -> None:
     assert len(loud) == 2
     assert "3.1 dB (RMSE) from themselves, more than generate.max_reconstruction_db (3)" in loud[0]
     assert "standard deviation is 0.76, wanted 0.9 to 1.1" in loud[1]
-
-
-def test_the_closest_pairs_of_all_folds(study: Path) -> None:
-    pairs = load_closest(study, PARAMS, CLASSES)
-    assert [pair.distance_db for pair in pairs] == [3.0, 4.0, 5.0, 10.0, 11.0, 12.0]
-    first = pairs[0]  # of fold 1, whose training clips are those of folds 2 and 3
-    with np.load(study / "generated/fold1/mels.npz") as made, np.load(study / "features/fold3.npz") as real:
-        np.testing.assert_array_equal(first.generated, made["mel"][1])
-        np.testing.assert_allclose(first.real, real["mel"][1])
-        assert (first.name, first.real_name) == (str(made["name"][1]), str(real["name"][1]))
-        assert first.class_name == CLASSES[made["class_id"][1]]
-    assert (first.shift, first.is_parent, pairs[3].is_parent) == (-2, True, False)
-    assert plots.closest_figure(pairs, PARAMS.features).startswith(b"\x89PNG")
-
-
-def test_a_row_that_is_nowhere_is_refused(study: Path) -> None:
-    write_csv(study / "generated/fold1/closest.csv", COLUMNS, [(0, 99, 0, 1.0, True)])
-    with pytest.raises(StudyError, match=r"closest\.csv: found .*'99'.*wanted what assess_generator writes"):
-        load_closest(study, PARAMS, CLASSES)
 
 
 def test_curves(study: Path) -> None:

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from soundaug.outputs import whole, write_csv, write_json
+from soundaug.errors import StudyError
+from soundaug.outputs import read_rows, whole, write_csv, write_json, write_table
 
 
 def test_a_file_takes_its_place_when_all_went_well(tmp_path: Path) -> None:
@@ -96,3 +97,15 @@ def test_a_table_with_text_that_needs_quotes(tmp_path: Path) -> None:
     assert (tmp_path / "table.csv").read_bytes().startswith(b'name,value\n"a,b",1\n"say ""x""",2\n')
     with (tmp_path / "table.csv").open(newline="", encoding="utf-8") as file:
         assert list(csv.reader(file)) == [["name", "value"], *([name, str(value)] for name, value in rows)]
+
+
+def test_rows_of_columns_and_back(tmp_path: Path) -> None:
+    write_table(tmp_path / "table.csv", [{"a": 1, "b": None}, {"a": "x", "b": 0.5}])
+    assert read_rows(tmp_path / "table.csv", ["b"]) == [{"a": "1", "b": ""}, {"a": "x", "b": "0.5"}]
+    with pytest.raises(StudyError, match=r"table\.csv: found columns a, b, wanted also c"):
+        read_rows(tmp_path / "table.csv", ["a", "c"])
+    (tmp_path / "table.csv").write_text("a,b\n1\n")
+    with pytest.raises(StudyError, match=r"table\.csv line 2: found a row cut short"):
+        read_rows(tmp_path / "table.csv", ["a"])
+    with pytest.raises(StudyError, match=r"none\.csv: not there"):
+        read_rows(tmp_path / "none.csv", [])

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from soundaug import scratch
-from soundaug.params import Invert
+from soundaug.params import SpecAugment
 from soundaug.scratch import Scratch
 
 
@@ -20,8 +20,8 @@ def test_the_same_decides_give_the_same_folder(root: Path, tmp_path: Path) -> No
     source = tmp_path / "source.py"
     source.write_text("x = 1")
     array = np.arange(6.0).reshape(2, 3)
-    first = Scratch("task", Invert(method="griffin_lim", iterations=16, momentum=0.9), 3, array, source)
-    again = Scratch("task", Invert(method="griffin_lim", iterations=16, momentum=0.9), 3, array.copy(order="F"), source)
+    first = Scratch("task", SpecAugment(frequency=0.5, time=0.9), 3, array, source)
+    again = Scratch("task", SpecAugment(frequency=0.5, time=0.9), 3, array.copy(order="F"), source)
     assert first.folder == again.folder
     assert first.folder.parent == root / "task"
     first.file("checkpoint").write_text("work")
@@ -30,7 +30,7 @@ def test_the_same_decides_give_the_same_folder(root: Path, tmp_path: Path) -> No
 
 def test_whatever_decides_the_result_changes_the_folder(tmp_path: Path) -> None:
     source = tmp_path / "source.py"
-    settings = Invert(method="griffin_lim", iterations=16, momentum=0.9)
+    settings = SpecAugment(frequency=0.5, time=0.9)
     array = np.arange(6.0)
 
     def folder(task: str = "task", *decides: object) -> Path:
@@ -39,7 +39,7 @@ def test_whatever_decides_the_result_changes_the_folder(tmp_path: Path) -> None:
     source.write_text("x = 1")
     folders = [folder("task", settings, 3, array, source), folder("other", settings, 3, array, source)]
     folders += [
-        folder("task", Invert(method="griffin_lim", iterations=17, momentum=0.9), 3, array, source),
+        folder("task", SpecAugment(frequency=0.5, time=0.8), 3, array, source),
         folder("task", settings, 4, array, source),
         folder("task", settings, 3, array + 1e-12, source),
         folder("task", settings, 3, array, source, "more"),

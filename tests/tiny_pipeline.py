@@ -122,6 +122,7 @@ def run_pipeline(params: Params) -> None:
             run("train_aug", "--fold", fold, "--seed", seed)
             for control in params.controls:
                 run("train_control", "--control", control, "--fold", fold, "--seed", seed)
+    run("demonstrate")
     run("evaluate")
     run("fetch_music")
     run("train_stylizer")

@@ -1,0 +1,89 @@
+"""Curves: the training of the classifiers and of the generators."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from soundaug.evaluation import Study, curves
+from soundaug.page.vega import LEGEND, SHOWN, STEP_AXIS, Chart, Spec, arm_colour, fold_colour, layered, rounded, tip
+
+LOG_AXIS = {"tickCount": 4, "format": ".2~f"}
+DASHES = {"orient": "bottom", "symbolType": "stroke", "symbolSize": 400, "symbolStrokeColor": "var(--ink)"}
+MAIN_ARM = "datum.arm == 'base' || datum.arm == 'aug'"
+
+
+def curve_charts(study: Study) -> list[Chart]:
+    """Test accuracy and training loss against the step, mean over folds and seeds."""
+    columns = (
+        ("test_accuracy", "Accuracy while training", "accuracy on the held-out fold (%)", 100),
+        ("train_loss", "Training loss", "training loss", 1),
+    )
+    charts = []
+    for column, title, axis, scale in columns:
+        rows = []
+        for arm in study.arms:
+            steps, runs = curves(study, arm, column)
+            for step, values in zip(steps, scale * runs.T, strict=True):
+                known = values[np.isfinite(values)]
+                if len(known):
+                    found = {"value": known.mean(), "low": known.min(), "high": known.max()}
+                    rows.append({"arm": arm, "step": round(float(step))} | rounded(found, 4))
+        main = [row for row in rows if row["arm"] in ("base", "aug")]
+        x = {"field": "step", "type": "quantitative", "axis": STEP_AXIS}
+        y = {"field": "value", "type": "quantitative", "title": axis, "scale": {"zero": False}}
+        colour = arm_colour(study.arms) | {"legend": LEGEND | {"columns": 3, "title": None}}
+        tips = [tip("arm"), tip("step", form="d"), tip("value", "mean", ".3~f")]
+        layers = [
+            {
+                "data": {"values": main},
+                "transform": [SHOWN],
+                "mark": {"type": "area", "opacity": 0.15},
+                "encoding": {"x": x, "y": y | {"field": "low"}, "y2": {"field": "high"}, "color": colour},
+            },
+            {
+                "data": {"values": rows},
+                "transform": [SHOWN],
+                "mark": {"type": "line", "point": {"size": 25}},
+                "encoding": {
+                    "x": x,
+                    "y": y,
+                    "color": colour,
+                    "strokeWidth": {"condition": {"test": MAIN_ARM, "value": 2.5}, "value": 1.2},
+                    "tooltip": tips,
+                },
+            },
+        ]
+        described = f"{title}: mean over folds and seeds of every arm; band: lowest to highest run of base and aug."
+        charts.append(Chart(f"curves-{column}", title, described, layered(layers, study, "optimiser step", 260)))
+    return charts
+
+
+def generator_chart(study: Study, histories: Sequence[Mapping[str, Any]]) -> Chart:
+    """Loss of the generators against the step, training and validation."""
+    rows = [
+        {"fold": row["fold"], "step": row["step"], "kind": kind, "loss": row[column]}
+        for row in histories
+        for column, kind in (("loss", "training"), ("validation_loss", "validation"))
+        if row[column] is not None
+    ]
+    folds = sorted({row["fold"] for row in rows})
+    encoding = {
+        "x": {"field": "step", "type": "quantitative", "axis": STEP_AXIS},
+        "y": {
+            "field": "loss",
+            "type": "quantitative",
+            "title": "loss",
+            "scale": {"type": "log", "nice": False},
+            "axis": LOG_AXIS,
+        },
+        "color": fold_colour(folds, LEGEND),
+        "tooltip": [tip("fold", form="d"), tip("kind"), tip("step", form="d"), tip("loss", form=".4f")],
+    }
+    dashes = {"field": "kind", "type": "nominal", "title": None, "legend": DASHES}
+    layers: list[Spec] = [
+        {"data": {"values": rows}, "mark": "line", "encoding": encoding | {"strokeDash": dashes}},
+        {"data": {"values": rows}, "mark": {"type": "circle", "size": 30, "opacity": 1}, "encoding": encoding},
+    ]
+    described = "Training loss of the generators, and loss on recordings left out, against the optimiser step."
+    return Chart("generator", "Training of the generators", described, layered(layers, study, "optimiser step", 260))
