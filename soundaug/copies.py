@@ -144,10 +144,12 @@ def copy_report(
     - copies_beyond_parents: share that copy a training clip that is no parent, whether or not a parent is nearer
     - copies_beyond_recordings: share that copy a training clip of none of their parents' recordings. Slices of one
       recording are often as close as copies: a copy of a parent is then one of its neighbours, too
+    - parents_beyond_recordings: share of the parents that are themselves as close to a training clip of another
+      recording: what clips exactly like their parents would score
 
     What is undefined is left out: without generated clips all but threshold_db and test_median_db, without parents
-    parents_median_db, without ``recordings`` copies_beyond_recordings. Raises ValueError as `nearest` does, and without
-    test or training clips.
+    parents_median_db and parents_beyond_recordings, without ``recordings`` both shares beyond them. Raises ValueError
+    as `nearest` does, and without test or training clips.
     """
     if len(test) == 0 or len(train) == 0:
         raise ValueError(f"found {len(test)} test and {len(train)} training clips, wanted at least 1 of each")
@@ -181,6 +183,11 @@ def copy_report(
                 of_parents[row] |= recordings == recordings[parents[row, column]]
             strangers = nearest(generated, train, max_shift, exclude=of_parents)
             metrics["copies_beyond_recordings"] = float((strangers.distance_db < threshold).mean())
+            if len(rows):
+                own = np.unique(parents[rows, columns])
+                same = recordings[own, None] == recordings[None]
+                twins = nearest(train[own], train, max_shift, exclude=same)
+                metrics["parents_beyond_recordings"] = float((twins.distance_db < threshold).mean())
         for clip in np.argsort(distance, kind="stable")[:n_closest].tolist():
             match = candidates[best[clip]]
             index = int(match.reference[clip])

@@ -19,7 +19,8 @@ QUALITY = {
     "label_agreement": 0.9,
     "kid_test": 0.03,
     "kid_train_test": 0.01,
-    "copies_beyond_recordings": 0.01,
+    "copies_beyond_recordings": 0.03,
+    "parents_beyond_recordings": 0.02,
 }
 
 
@@ -50,6 +51,10 @@ def test_goals_by_hand() -> None:
     assert found["kid_test / kid_train_test"].value == pytest.approx(3)
     assert found["accuracy_score"].wanted == "at least 50.0 % (80% of base)"
     assert not goals({"generator": QUALITY | {"accuracy_score": 0.499}}, 0.625)[0].reached
+    assert found["copies_beyond_recordings"].wanted == "at most 3.0 % (1% beyond the parents' own)"
+    assert not goals({"generator": QUALITY | {"copies_beyond_recordings": 0.0301}}, 0.625)[-1].reached
+    alone = {name: value for name, value in QUALITY.items() if name != "parents_beyond_recordings"}
+    assert not goals({"generator": alone}, 0.625)[-1].reached
     assert goals({}, 0.625) == []
 
 
