@@ -19,14 +19,15 @@ from soundaug.stylizer.pipeline import (
     NoisedImg2ImgPipeline,
     Sampling,
     Wish,
+    autoencoded,
     embeddings_of,
     image_to_images,
     noises_of,
     text_to_images,
 )
-from soundaug.stylizer.sound import sound_to_sound, text_to_sounds
+from soundaug.stylizer.sound import sound_to_sound, sounds_to_sounds, text_to_sounds
 
-SAMPLING = Sampling(steps=5, guidance=3.0, batch_size=2)
+SAMPLING = Sampling(steps=5, guidance=3.0, batch_size=2, overlap=0.25, iterations=4)
 WISH = Wish("chiptune", 3)
 
 
@@ -138,20 +139,20 @@ def test_image_to_image_is_diffusers_own(model: StylizerModel) -> None:
 
 
 def test_sound_of_a_text(model: StylizerModel) -> None:
-    sound, longer = (text_to_sounds(model, [WISH], SAMPLING, 4, seconds)[0] for seconds in (None, 0.5))
+    sound, longer = (text_to_sounds(model, [WISH], SAMPLING, seconds)[0] for seconds in (None, 0.5))
     assert sound.waveforms.shape == (1, 31 * 80)
     assert longer.image.width == 56
     params, maximum = riffusion.params_of(sound.image)
     assert params == model.form.params
     assert maximum == 3e5
-    again = text_to_sounds(model, [WISH], SAMPLING, 4)[0]
+    again = text_to_sounds(model, [WISH], SAMPLING)[0]
     assert (again.waveforms == sound.waveforms).all()
 
 
 @pytest.mark.parametrize(("seconds", "channels"), [(0.005, 1), (0.1, 1), (1.0, 2), (0.3333, 1)])
 def test_restyled_sound_is_as_long_as_it_was(model: StylizerModel, seconds: float, channels: int) -> None:
     waveforms = tone(seconds, channels)
-    styled = sound_to_sound(model, waveforms, WISH, SAMPLING, 0.4, 0.25, 4)
+    styled = sound_to_sound(model, waveforms, WISH, SAMPLING, 0.4)
     assert styled.waveforms.shape == (1, waveforms.shape[1])
     assert styled.image.width == 1 + waveforms.shape[1] // 80
     assert np.isfinite(styled.waveforms).all()
@@ -160,10 +161,10 @@ def test_restyled_sound_is_as_long_as_it_was(model: StylizerModel, seconds: floa
 def test_silence_stays_silent(model: StylizerModel, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
         patch.setattr(model.pipeline.unet, "forward", lambda *_, **__: pytest.fail("the model was asked"))
-        assert not sound_to_sound(model, np.zeros((1, 4000), np.float32), WISH, SAMPLING, 0.4, 0.25, 4).waveforms.any()
+        assert not sound_to_sound(model, np.zeros((1, 4000), np.float32), WISH, SAMPLING, 0.4).waveforms.any()
     half = tone(1.0)
     half[:, : RATE // 2] = 0
-    styled = sound_to_sound(model, half, WISH, SAMPLING, 0.4, 0.0, 4)
+    styled = sound_to_sound(model, half, WISH, replace(SAMPLING, overlap=0.0), 0.4)
     assert np.abs(styled.waveforms[:, :1500]).max() < 1e-3
     assert np.abs(styled.waveforms[:, 5000:]).max() > 0.01
 
@@ -172,8 +173,8 @@ def test_a_mask_keeps_a_part_of_long_sound(model: StylizerModel) -> None:
     waveforms = tone(1.0)
     mask = Image.new("L", (100, 10), 255)
     mask.paste(0, (0, 0, 50, 10))
-    free, kept = (sound_to_sound(model, waveforms, WISH, SAMPLING, 0.8, 0.25, 4, one).image for one in (None, mask))
-    source = sound_to_sound(model, waveforms, WISH, SAMPLING, 0.8, 0.25, 4, Image.new("L", (8, 8), 0)).image
+    free, kept = (sound_to_sound(model, waveforms, WISH, SAMPLING, 0.8, one).image for one in (None, mask))
+    source = sound_to_sound(model, waveforms, WISH, SAMPLING, 0.8, Image.new("L", (8, 8), 0)).image
     wanted, found, other = (riffusion.from_image(image)[0] for image in (source, kept, free))
     assert found[..., :40] == pytest.approx(wanted[..., :40], abs=0.03 * float(wanted.max()))
     assert np.abs(other[..., :40] - wanted[..., :40]).max() > 0.1 * wanted.max()
@@ -193,7 +194,59 @@ def test_prompts_that_cannot_be_told(model: StylizerModel, wish: Wish, message: 
     with pytest.raises(StudyError, match=message):
         text_to_images(model, [wish], SAMPLING, 32)
     with pytest.raises(StudyError, match=message):
-        sound_to_sound(model, tone(0.1), wish, SAMPLING, 0.5, 0.25, 4)
+        sound_to_sound(model, tone(0.1), wish, SAMPLING, 0.5)
+
+
+@pytest.mark.parametrize("size", [[8, 16], None])
+def test_models_whose_sample_size_is_no_number(folder: Path, tmp_path: Path, size: list[int] | None) -> None:
+    shutil.copytree(folder, tmp_path / "model")
+    config = tmp_path / "model/unet/config.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"sample_size": size}))
+    model, same = load_stylizer(tmp_path / "model"), load_stylizer(folder)
+    for made in (
+        lambda model: image_to_images(model, [grey()], [WISH], SAMPLING, 0.5),
+        lambda model: text_to_images(model, [WISH], SAMPLING, 32),
+    ):
+        assert (arrays(made(model))[0] == arrays(made(same))[0]).all()
+
+
+def test_through_the_autoencoder_alone(model: StylizerModel) -> None:
+    images = [grey(), grey(1), grey(2)]
+    made = arrays(autoencoded(model, images, 2))
+    for image, found in zip(images, made, strict=True):
+        pixels = torch.from_numpy(np.asarray(image)).permute(2, 0, 1)[None].float() / 127.5 - 1
+        with torch.no_grad():
+            wanted = model.pipeline.vae(pixels).sample
+        assert found == pytest.approx((wanted[0].permute(1, 2, 0).clamp(-1, 1).numpy() + 1) * 127.5, abs=1.5)
+
+
+def test_several_sounds_in_common_batches_are_as_alone(model: StylizerModel) -> None:
+    sources = [tone(0.5), np.zeros((1, 3000), np.float32), 0.5 * tone(0.9)]
+    wishes = [WISH, WISH, Wish("church organ", 9)]
+    together = sounds_to_sounds(model, sources, wishes, SAMPLING, 0.6)
+    for source, wish, found in zip(sources, wishes, together, strict=True):
+        alone = sound_to_sound(model, source, wish, SAMPLING, 0.6)
+        assert found.waveforms == pytest.approx(alone.waveforms, abs=1e-3)
+        assert found.waveforms.shape == source.shape
+
+
+@pytest.mark.parametrize("part", ["unet", "vae", "text_encoder"])
+def test_weights_that_are_not_there(folder: Path, tmp_path: Path, part: str) -> None:
+    shutil.copytree(folder, tmp_path / "model")
+    for weights in (tmp_path / "model" / part).glob("*.safetensors"):
+        weights.unlink()
+    with pytest.raises(StudyError, match=rf"{part}: found no weights, wanted safetensors \(pickles are not read\)"):
+        load_stylizer(tmp_path / "model")
+
+
+@pytest.mark.parametrize("part", ["tokenizer", "scheduler", "unet/config.json"])
+def test_parts_that_are_not_there(folder: Path, tmp_path: Path, part: str) -> None:
+    shutil.copytree(folder, tmp_path / "model")
+    gone = tmp_path / "model" / part
+    shutil.rmtree(gone) if gone.is_dir() else gone.unlink()
+    with pytest.raises(StudyError, match=r"model: found no whole Stable Diffusion \(.*\), wanted one") as caught:
+        load_stylizer(tmp_path / "model")
+    assert "\n" not in str(caught.value)
 
 
 def test_models_that_are_not_there_or_not_whole(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

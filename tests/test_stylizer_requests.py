@@ -15,6 +15,9 @@ def test_a_table_and_a_list_say_the_same(tmp_path: Path) -> None:
         "- {name: one, prompt: lo fi beats, seed: 3}\n"
         "- {name: two, prompt: church organ, audio: in.wav, strength: 0.25}\n"
     )
+    with pytest.raises(StudyError, match=r"batch\.csv: request 2: audio: found no file .*in\.wav, wanted one"):
+        read_requests(table)
+    (tmp_path / "in.wav").touch()
     requests = read_requests(table)
     assert requests == read_requests(listed)
     assert requests[0] == Request(name="one", prompt="lo fi beats", seed=3)

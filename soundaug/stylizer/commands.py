@@ -90,8 +90,10 @@ def _add_sampling(command: argparse.ArgumentParser) -> None:
 def _one(arguments: argparse.Namespace, **more: Any) -> None:
     from pydantic import ValidationError
 
+    from soundaug.clips import check_ending
     from soundaug.stylizer.requests import Request
 
+    check_ending(arguments.out)
     between = arguments.end_prompt is not None or arguments.end_seed is not None
     names = ("prompt", "seed", "negative_prompt", "end_prompt", "end_seed")
     values = {name: getattr(arguments, name) for name in names} | {"name": "sound"} | more
@@ -119,19 +121,14 @@ def _made(model: "StylizerModel", request: "Request", arguments: argparse.Namesp
     from soundaug.stylizer.pipeline import Sampling
     from soundaug.stylizer.sound import image_to_sound, sound_to_sound, text_to_sounds
 
-    sampling = Sampling(arguments.steps, arguments.guidance, batch_size=1)
+    sampling = Sampling(arguments.steps, arguments.guidance, 1, arguments.overlap, arguments.iterations)
     mask = None if request.mask is None else open_image(request.mask)
     if request.image is not None:
-        image = open_image(request.image)
-        return image_to_sound(
-            model, image, request.wish, sampling, request.strength, arguments.overlap, arguments.iterations, mask
-        )
+        return image_to_sound(model, open_image(request.image), request.wish, sampling, request.strength, mask)
     if request.audio is not None:
         waveforms, _ = read_sound(request.audio, model.form.params.sample_rate)
-        return sound_to_sound(
-            model, waveforms, request.wish, sampling, request.strength, arguments.overlap, arguments.iterations, mask
-        )
-    return text_to_sounds(model, [request.wish], sampling, arguments.iterations, request.seconds)[0]
+        return sound_to_sound(model, waveforms, request.wish, sampling, request.strength, mask)
+    return text_to_sounds(model, [request.wish], sampling, request.seconds)[0]
 
 
 def _write(path: Path, styled: "Styled") -> None:

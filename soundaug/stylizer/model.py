@@ -67,7 +67,7 @@ def build_text_unet(settings: Stylizer, latent_shape: tuple[int, int, int], seed
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return UNet2DConditionModel(
-            sample_size=height,  # one number: diffusers' image to image takes no other
+            sample_size=height,
             in_channels=channels,
             out_channels=channels,
             block_out_channels=tuple(settings.channels),
@@ -145,6 +145,9 @@ def load_stylizer(name: str | Path, param: str = PARAM) -> StylizerModel:
     ) as error:
         line = " ".join(str(error).split())
         raise StudyError(f"{folder}: found no whole Stable Diffusion ({line:.200}), wanted one") from None
+    size = pipeline.unet.config.sample_size  # a default that nothing here asks for
+    if not isinstance(size, int):  # diffusers' image to image compares it with a number
+        pipeline.unet.register_to_config(sample_size=max(size) if size else 64)
     pipeline.set_progress_bar_config(disable=True)
     device = choose_device()
     pipeline.to(device)

@@ -30,11 +30,13 @@ class Wish:
 
 @dataclass(frozen=True)
 class Sampling:
-    """How images are sampled: DDIM ``steps`` from noise, classifier-free ``guidance``, images at once."""
+    """How images are sampled (DDIM ``steps`` from noise, classifier-free ``guidance``, images at once) and sound."""
 
     steps: int = 50
     guidance: float = 7.0
     batch_size: int = 4
+    overlap: float = 0.25  # of neighbouring windows, a share of the window
+    iterations: int = 32  # of Griffin-Lim
 
 
 class NoisedImg2ImgPipeline(StableDiffusionImg2ImgPipeline):  # type: ignore[misc]
@@ -124,6 +126,18 @@ def image_to_images(
                 for mask, new, old in zip(renewed, restyled, batch, strict=True)
             ]
         made += restyled
+    return made[: len(images)]
+
+
+@torch.no_grad()
+def autoencoded(model: StylizerModel, images: Sequence[Image.Image], batch_size: int) -> list[Image.Image]:
+    """RGB images of ``images``, all of one size, encoded and decoded: what the autoencoder alone makes of them."""
+    processor, vae = model.pipeline.image_processor, model.pipeline.vae
+    made: list[Image.Image] = []
+    for batch in _batches(images, batch_size):
+        pixels = processor.preprocess([image.convert("RGB") for image in batch]).to(model.pipeline.device)
+        decoded = vae.decode(vae.encode(pixels).latent_dist.mode()).sample
+        made += processor.postprocess(decoded)
     return made[: len(images)]
 
 

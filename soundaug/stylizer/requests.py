@@ -98,4 +98,7 @@ def _request(path: Path, number: int, row: Any) -> Request:
     if source is not None and request.seconds is not None:
         raise StudyError(f"{where}: seconds: found {request.seconds} with {source}, wanted none: it is as long as that")
     places = {name: path.parent / file for name in ("audio", "image", "mask") if (file := getattr(request, name))}
+    for name, file in places.items():
+        if not file.is_file():
+            raise StudyError(f"{where}: {name}: found no file {file}, wanted one")
     return request.model_copy(update=places)

@@ -11,7 +11,7 @@ from soundaug.images import riffusion
 from soundaug.images.sound import sound_of
 from soundaug.images.source import source_of
 from soundaug.stylizer.model import StylizerModel
-from soundaug.stylizer.pipeline import Sampling, Wish, check_wish, image_to_images, text_to_images
+from soundaug.stylizer.pipeline import Sampling, Wish, autoencoded, check_wish, image_to_images, text_to_images
 from soundaug.stylizer.windows import Windows, joined, max_value_of, windows_of, windows_of_magnitudes, with_parameters
 
 
@@ -25,13 +25,13 @@ class Styled:
 
 
 def text_to_sounds(
-    model: StylizerModel, wishes: Sequence[Wish], sampling: Sampling, iterations: int, seconds: float | None = None
+    model: StylizerModel, wishes: Sequence[Wish], sampling: Sampling, seconds: float | None = None
 ) -> list[Styled]:
     """A sound of each wish, of a window's length or as long as said, in one image; loud as the music usually was."""
     width = model.form.width if seconds is None else model.form.columns_of(seconds)
     images = text_to_images(model, wishes, sampling, width)
     return [
-        _styled(with_parameters(image, model.form, model.form.max_value), wish.seed, iterations)
+        _styled(with_parameters(image, model.form, model.form.max_value), wish.seed, sampling)
         for image, wish in zip(images, wishes, strict=True)
     ]
 
@@ -42,8 +42,6 @@ def sound_to_sound(
     wish: Wish,
     sampling: Sampling,
     strength: float,
-    overlap: float,
-    iterations: int,
     mask: Image.Image | None = None,
 ) -> Styled:
     """The sound of waveforms float32 [C, n] at the model's rate, restyled in overlapping windows that are cross-faded.
@@ -52,12 +50,46 @@ def sound_to_sound(
     than a window is padded with silence and cut again. Silent windows stay silent, and the model is not asked. Where
     ``mask``, stretched to the whole spectrogram, is black the image is kept.
     """
-    check_wish(model, wish)
-    windows = windows_of(waveforms, model.form, overlap)
-    styled = _restyled(model, windows, wish, sampling, strength, iterations, mask)
-    samples = styled.waveforms[:, : waveforms.shape[1]]
-    missing = waveforms.shape[1] - samples.shape[1]  # what is left over after the last whole column
-    return replace(styled, waveforms=np.pad(samples, ((0, 0), (0, missing))))
+    return sounds_to_sounds(model, [waveforms], [wish], sampling, strength, mask)[0]
+
+
+def sounds_to_sounds(
+    model: StylizerModel,
+    sources: Sequence[np.ndarray],
+    wishes: Sequence[Wish],
+    sampling: Sampling,
+    strength: float,
+    mask: Image.Image | None = None,
+) -> list[Styled]:
+    """`sound_to_sound` of several sounds [C, n], a wish each, with the windows of all of them in common batches."""
+    cut = [windows_of(waveforms, model.form, sampling.overlap) for waveforms in sources]
+    made = []
+    for waveforms, styled in zip(sources, _restyled(model, cut, wishes, sampling, strength, mask), strict=True):
+        samples = styled.waveforms[:, : waveforms.shape[1]]
+        missing = waveforms.shape[1] - samples.shape[1]  # what is left over after the last whole column
+        made.append(replace(styled, waveforms=np.pad(samples, ((0, 0), (0, missing)))))
+    return made
+
+
+def original(model: StylizerModel, waveforms: np.ndarray) -> Styled:
+    """A sound [C, n] at the model's rate as it is, with its image as the model's images are."""
+    image = joined(windows_of(waveforms, model.form, 0.0), model.form)
+    return Styled(waveforms, model.form.params.sample_rate, image)
+
+
+def reconstructed(
+    model: StylizerModel, sources: Sequence[np.ndarray], sampling: Sampling, seeds: Sequence[int]
+) -> list[Styled]:
+    """Sounds [C, n] through images and autoencoder alone, nothing restyled; a seed of the first phases each."""
+    made = []
+    for waveforms, seed in zip(sources, seeds, strict=True):
+        windows = windows_of(waveforms, model.form, sampling.overlap)
+        images = [
+            with_parameters(image, model.form, max_value_of(old))
+            for image, old in zip(autoencoded(model, windows.images, sampling.batch_size), windows.images, strict=True)
+        ]
+        made.append(_styled(joined(replace(windows, images=images), model.form), seed, sampling))
+    return made
 
 
 def image_to_sound(
@@ -66,12 +98,9 @@ def image_to_sound(
     wish: Wish,
     sampling: Sampling,
     strength: float,
-    overlap: float,
-    iterations: int,
     mask: Image.Image | None = None,
 ) -> Styled:
     """`sound_to_sound` of a spectrogram image, such as a seed image; StudyError unless with the model's parameters."""
-    check_wish(model, wish)
     magnitudes, params = riffusion.from_image(image)
     if params != model.form.params:
         wrong = [
@@ -80,38 +109,42 @@ def image_to_sound(
             if value != (wanted := getattr(model.form.params, name))
         ]
         raise StudyError(f"{source_of(image)}: found {', '.join(wrong)}, as the model's images have")
-    windows = windows_of_magnitudes(magnitudes, model.form, overlap)
-    return _restyled(model, windows, wish, sampling, strength, iterations, mask)
+    windows = windows_of_magnitudes(magnitudes, model.form, sampling.overlap)
+    return _restyled(model, [windows], [wish], sampling, strength, mask)[0]
 
 
 def _restyled(
     model: StylizerModel,
-    windows: Windows,
-    wish: Wish,
+    sources: Sequence[Windows],
+    wishes: Sequence[Wish],
     sampling: Sampling,
     strength: float,
-    iterations: int,
     mask: Image.Image | None,
-) -> Styled:
-    """The windows restyled but for the silent ones, and cross-faded."""
-    chosen = [number for number, image in enumerate(windows.images) if max_value_of(image) > 0]
-    masks = None if mask is None else _masks(mask, windows, model.form.width)
+) -> list[Styled]:
+    """The windows of every source restyled but for the silent ones, and cross-faded."""
+    for wish in wishes:
+        check_wish(model, wish)
+    images = [list(windows.images) for windows in sources]
+    chosen = [(n, i) for n, found in enumerate(images) for i, image in enumerate(found) if max_value_of(image) > 0]
+    masks = None if mask is None else [_masks(mask, windows, model.form.width) for windows in sources]
     restyled = image_to_images(
         model,
-        [windows.images[number] for number in chosen],
-        [wish] * len(chosen),
+        [images[n][i] for n, i in chosen],
+        [wishes[n] for n, _ in chosen],
         sampling,
         strength,
-        None if masks is None else [masks[number] for number in chosen],
+        None if masks is None else [masks[n][i] for n, i in chosen],
     )
-    images = list(windows.images)
-    for number, image in zip(chosen, restyled, strict=True):
-        images[number] = with_parameters(image, model.form, max_value_of(images[number]))
-    return _styled(joined(replace(windows, images=images), model.form), wish.seed, iterations)
+    for (n, i), image in zip(chosen, restyled, strict=True):
+        images[n][i] = with_parameters(image, model.form, max_value_of(images[n][i]))
+    return [
+        _styled(joined(replace(windows, images=found), model.form), wish.seed, sampling)
+        for windows, found, wish in zip(sources, images, wishes, strict=True)
+    ]
 
 
-def _styled(image: Image.Image, seed: int, iterations: int) -> Styled:
-    sound = sound_of(image, seed, iterations)
+def _styled(image: Image.Image, seed: int, sampling: Sampling) -> Styled:
+    sound = sound_of(image, seed, sampling.iterations)
     return Styled(sound.waveforms, sound.sample_rate, image)
 
 
