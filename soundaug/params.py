@@ -363,15 +363,24 @@ class Music(Settings):
 class StyleImage(Settings):
     """The spectrogram images of a stylizer: Riffusion's parameters by their names, and a window's columns."""
 
-    sample_rate: Annotated[int, Field(ge=8000, le=48000)]  # Hz
-    step_size_ms: Positive  # a column
+    sample_rate: Annotated[int, Field(ge=8000, le=48000)]
+    """Of the sound that is made, in Hz; music of other rates is resampled."""
+    step_size_ms: Positive
+    """From one column to the next, in ms."""
     window_duration_ms: Positive
+    """The window of the Fourier transform, in ms."""
     padded_duration_ms: Positive
-    num_frequencies: Annotated[int, Field(ge=8, le=1024)]  # mel bands, the image's height
-    min_frequency: Annotated[int, Field(ge=0)]  # Hz
-    max_frequency: Positive  # Hz
+    """The window with its padding, in ms."""
+    num_frequencies: Annotated[int, Field(ge=8, le=1024)]
+    """Mel bands, the image's height."""
+    min_frequency: Annotated[int, Field(ge=0)]
+    """Of the lowest band, in Hz."""
+    max_frequency: Positive
+    """Of the highest band, in Hz."""
     power_for_image: Annotated[float, Field(gt=0.0, le=1.0)]
-    width: Annotated[int, Field(ge=8, le=4096)]  # columns of a window
+    """A pixel is a magnitude to this power: the lower, the brighter the quiet parts."""
+    width: Annotated[int, Field(ge=8, le=4096)]
+    """Columns of a window, which is what the model makes at once."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -394,11 +403,16 @@ class StyleImage(Settings):
 class StyleText(Settings):
     """The text encoder of a stylizer (CLIP's) and its tokenizer."""
 
-    vocabulary: Annotated[int, Field(ge=514)]  # tokens, at most: 512 are of single bytes, 2 mark beginning and end
-    max_tokens: Annotated[int, Field(ge=4, le=77)]  # of a prompt, with the marks of its beginning and end
-    width: Positive  # of the hidden states
+    vocabulary: Annotated[int, Field(ge=514)]
+    """Tokens, at most: 512 are of single bytes, 2 mark beginning and end."""
+    max_tokens: Annotated[int, Field(ge=4, le=77)]
+    """Of a prompt, with the marks of its beginning and end; a longer one is refused."""
+    width: Positive
+    """Of the hidden states."""
     layers: Positive
+    """Of the transformer."""
     heads: Positive
+    """Of its attention."""
 
     @model_validator(mode="after")
     def _whole_heads(self) -> Self:
@@ -411,25 +425,45 @@ class Stylizer(Settings):
     """A text-conditioned latent diffusion of spectrogram images, in Stable Diffusion's parts, and its training."""
 
     image: StyleImage
-    windows_per_piece: Positive  # that are drawn from each piece of the music
+    """What its images are."""
+    windows_per_piece: Positive
+    """Windows that are drawn from each piece of the music."""
     autoencoder: Autoencoder
+    """Of images into latents; trained first."""
     text: StyleText
-    channels: Annotated[list[Positive], Field(min_length=1)]  # of the U-Net's levels
-    attention_levels: Annotated[int, Field(ge=1)]  # that attend to the text, counted from the lowest
+    """What reads the prompts; trained with the U-Net."""
+    channels: Annotated[list[Positive], Field(min_length=1)]
+    """Of the U-Net's levels, each half the size of the last."""
+    attention_levels: Annotated[int, Field(ge=1)]
+    """How many of the lowest levels attend to the text."""
     layers_per_block: Positive
+    """Residual blocks of a level."""
     train_timesteps: Annotated[int, Field(ge=20)]
+    """Noise levels of Stable Diffusion's schedule."""
     prediction: Literal["v_prediction", "epsilon"]
+    """What the U-Net predicts."""
     min_snr_gamma: Annotated[float, Field(gt=0.0)] | None
-    label_dropout: Unit  # share of the captions that are left empty, for classifier-free guidance
+    """The weight of the noise levels (Hang et al. 2023); null: one weight for all."""
+    label_dropout: Unit
+    """Share of the captions that are left empty, for classifier-free guidance."""
     steps: Positive
+    """Optimiser steps."""
     batch_size: Positive
+    """Windows a step."""
     learning_rate: Annotated[float, Field(gt=0.0)]
+    """Of AdamW, after the warm-up."""
     warmup_steps: Annotated[int, Field(ge=0)]
+    """Steps until the learning rate is reached; after them it falls by half a cosine."""
     weight_decay: Annotated[float, Field(ge=0.0)]
+    """Of AdamW."""
     clip_norm: Annotated[float, Field(gt=0.0)]
+    """Longest gradient."""
     ema_decay: Annotated[float, Field(ge=0.0, lt=1.0)]
+    """Of the averaged weights, which are kept."""
     checkpoint_every: Positive
+    """Steps between resumable checkpoints."""
     precision: Literal["auto", "float32", "bfloat16"]
+    """auto: bfloat16 where the processor multiplies it in hardware."""
 
     @model_validator(mode="after")
     def _sides_halve(self) -> Self:
@@ -448,17 +482,40 @@ class Stylizer(Settings):
 class Stylize(Settings):
     """What the stylizer makes, and with which model."""
 
-    # The model: null for the trained one, or a Stable Diffusion of spectrogram images, a folder or a hub name.
     model: Annotated[str, Field(min_length=1)] | None
-    prompts: Annotated[list[Annotated[str, Field(pattern=r"\S")]], Field(min_length=1)]  # that Bach is restyled to
-    strengths: Annotated[list[Annotated[float, Field(gt=0.0, le=1.0)]], Field(min_length=1)]  # of restyling, each
+    """null: the trained one. A Stable Diffusion of spectrogram images instead: a folder or a name on the hub."""
+    prompts: Annotated[list[Annotated[str, Field(pattern=r"\w")]], Field(min_length=1)]
+    """That Bach is restyled by."""
+    strengths: Annotated[list[Annotated[float, Field(gt=0.0, le=1.0)]], Field(min_length=1)]
+    """Of denoising when sound is restyled, one after another: 1 leaves nothing of it."""
+    strength: float
+    """The one of them that the figures in metrics.json are of."""
     negative_prompt: str
-    samples: Positive  # sounds from text, of every style
+    """What no sound is to be like."""
+    samples: Positive
+    """Sounds from text, of every style."""
+    judge_steps: Positive
+    """Steps that the classifier of styles is trained for."""
     guidance: Annotated[float, Field(ge=1.0)]
-    steps: Positive  # of DDIM from noise
-    overlap: Annotated[float, Field(ge=0.0, le=0.5)]  # of neighbouring windows, a share of the window
+    """Towards the prompt, classifier-free; 1: none."""
+    steps: Positive
+    """Of DDIM from noise; restyling takes their share by strength."""
+    overlap: Annotated[float, Field(ge=0.0, le=0.5)]
+    """Of neighbouring windows, a share of the window."""
     batch_size: Positive
-    iterations: Positive  # of Griffin-Lim
+    """Windows that are made together."""
+    iterations: Positive
+    """Of Griffin-Lim."""
+
+    @model_validator(mode="after")
+    def _every_value_once(self) -> Self:
+        for name in ("prompts", "strengths"):
+            values = getattr(self, name)
+            if len(set(values)) != len(values):
+                raise ValueError(f"{name} is {values}, wanted every value once")
+        if self.strength not in self.strengths:
+            raise ValueError(f"strength is {self.strength}, wanted one of strengths ({self.strengths})")
+        return self
 
 
 class Params(Settings):

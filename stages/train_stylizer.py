@@ -1,5 +1,9 @@
-"""train_stylizer: a small Stable Diffusion of spectrogram images, trained on the music's training pieces."""
+"""train_stylizer: a small Stable Diffusion of spectrogram images, trained on the music's training pieces.
 
+Reads data/music; writes data/models/stylizer, which says no more than its name where stylize.model takes another one.
+"""
+
+import argparse
 from pathlib import Path
 
 from soundaug.errors import run_stage
@@ -11,6 +15,7 @@ MODEL = Path("data/models/stylizer")
 
 
 def main() -> None:
+    argparse.ArgumentParser(description=__doc__).parse_args()
     params = load_params()
     if params.stylize.model is not None:  # torch is not even imported
         write_json(MODEL / "summary.json", {"model": params.stylize.model})

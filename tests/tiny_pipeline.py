@@ -69,6 +69,8 @@ TINY = {
     "stylizer.batch_size": 2,
     "stylize.prompts": ["lo fi beats"],
     "stylize.strengths": [0.5],
+    "stylize.strength": 0.5,
+    "stylize.judge_steps": 2,
     "stylize.samples": 1,
     "stylize.steps": 2,
     "stylize.iterations": 2,
@@ -123,10 +125,10 @@ def run_pipeline(params: Params) -> None:
             for control in params.controls:
                 run("train_control", "--control", control, "--fold", fold, "--seed", seed)
     run("demonstrate")
-    run("evaluate")
     run("fetch_music")
     run("train_stylizer")
     run("stylize")
+    run("evaluate")
 
 
 def hashes(folder: Path) -> dict[str, str]:

@@ -24,16 +24,16 @@ def chroma_of(waveform: np.ndarray, sample_rate: int) -> np.ndarray:
     return scaled
 
 
-def chroma_similarity(first: np.ndarray, second: np.ndarray, sample_rate: int) -> float:
-    """Mean correlation, -1 to 1, of the pitch classes of two waveforms [n] at the same times; 1 for the same tune.
+def chroma_similarity(first: np.ndarray, second: np.ndarray) -> float:
+    """Mean correlation, -1 to 1, of two sounds' pitch classes [12, T] at the same times; 1 for the same tune.
 
     Compared is as long as the shorter one lasts; frames in which either is silent count as 0.
     """
-    n = min(len(first), len(second))
-    one, other = (chroma_of(waveform[:n], sample_rate) for waveform in (first, second))
-    return float((one * other).sum(axis=0).mean())
+    frames = min(first.shape[1], second.shape[1])
+    return float((first[:, :frames] * second[:, :frames]).sum(axis=0).mean())
 
 
-def similarity_to_others(waveform: np.ndarray, others: Sequence[np.ndarray], sample_rate: int) -> float:
-    """The mean chroma similarity to other tunes: what a sound has in common with any music."""
-    return float(np.mean([chroma_similarity(waveform, other, sample_rate) for other in others]))
+def similarity_to_others(chroma: np.ndarray, others: Sequence[np.ndarray]) -> float | None:
+    """The mean chroma similarity to other tunes, None without any: what a sound has in common with any music."""
+    found = [chroma_similarity(chroma, other) for other in others]
+    return float(np.mean(found)) if found else None

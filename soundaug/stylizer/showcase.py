@@ -1,136 +1,100 @@
-"""What a stylizer can do, made and measured: every style from text, and one recording restyled by strength."""
+"""What a stylizer can do, made, judged and written: every style from text, and tunes restyled by strength."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import astuple, dataclass, fields
+import re
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from soundaug.clips import write_sound
 from soundaug.images.files import save_image
-from soundaug.outputs import write_csv, write_json
 from soundaug.params import Stylize
-from soundaug.stylizer.chroma import chroma_similarity, similarity_to_others
+from soundaug.stylizer.assessment import ORIGINAL, TEXT, Row
+from soundaug.stylizer.chroma import chroma_of, chroma_similarity, similarity_to_others
 from soundaug.stylizer.model import StylizerModel
 from soundaug.stylizer.pipeline import Sampling, Wish
-from soundaug.stylizer.sound import Styled, sound_to_sound, text_to_sounds
+from soundaug.stylizer.sound import Styled, original, reconstructed, sounds_to_sounds, text_to_sounds
 from soundaug.stylizer.style import StyleClassifier
-
-TABLE, CURVE, SUMMARY = "sounds.csv", "curve.csv", "summary.json"
-
-
-@dataclass(frozen=True)
-class Row:
-    """One sound of the table; empty is what does not apply to it."""
-
-    file: str
-    image: str
-    prompt: str
-    style: str  # that the prompt names
-    heard: str  # the style that the classifier hears
-    seed: int
-    strength: float | str
-    chroma_similarity: float | str  # to the sound it was made of
-    chroma_similarity_to_others: float | str
+from soundaug.stylizer.tunes import Restyling, Tune
 
 
-def from_text(
-    folder: Path, model: StylizerModel, styles: Mapping[str, str], settings: Stylize, seed: int, judge: StyleClassifier
-) -> list[Row]:
-    """``settings.samples`` sounds of every style, FLAC and PNG; ``styles`` are prompts by the styles' names."""
-    wanted = [
-        (style, Wish(prompt, seed + number, settings.negative_prompt))
-        for style, prompt in styles.items()
-        for number in range(settings.samples)
-    ]
-    made = text_to_sounds(model, [wish for _, wish in wanted], sampling_of(settings), settings.iterations)
-    rows = []
-    for (style, wish), styled in zip(wanted, made, strict=True):
-        name = f"text/{style}_seed{wish.seed}"
-        heard = _write(folder, name, styled, judge)
-        rows.append(Row(f"{name}.flac", f"{name}.png", wish.prompt, style, heard, wish.seed, "", "", ""))
-    return rows
+class Showcase:
+    """Sounds of one model, judged by one classifier and written below ``folder`` as FLAC, their images beside them."""
+
+    def __init__(
+        self, folder: Path, model: StylizerModel, judge: StyleClassifier, settings: Stylize, seed: int
+    ) -> None:
+        self.folder = folder
+        self.model = model
+        self.judge = judge
+        self.settings = settings
+        self.seed = seed
+        self.sampling = Sampling(
+            settings.steps, settings.guidance, settings.batch_size, settings.overlap, settings.iterations
+        )
+
+    def from_text(self, prompts: Sequence[tuple[str, str]]) -> list[Row]:
+        """A sound of a window's length of every (style, prompt), each from a noise of its own."""
+        wishes = [self._wish(prompt, number) for number, (_, prompt) in enumerate(prompts)]
+        made = text_to_sounds(self.model, wishes, self.sampling)
+        rows = []
+        for (style, prompt), wish, styled in zip(prompts, wishes, made, strict=True):
+            file = self._write(f"{TEXT}/{_slug(prompt)}_seed{wish.seed}", styled)
+            rows.append(Row(TEXT, file, prompt, style, self._heard(styled), wish.seed))
+        return rows
+
+    def restyled(self, kind: str, wanted: Sequence[Restyling]) -> list[Row]:
+        """Every one of ``wanted`` at every strength, each from a noise of its own; ``kind`` is the rows'."""
+        wishes = [self._wish(one.prompt, number) for number, one in enumerate(wanted)]
+        sources = [one.tune.waveform[None] for one in wanted]
+        rows = []
+        for strength in self.settings.strengths:
+            made = sounds_to_sounds(self.model, sources, wishes, self.sampling, strength)
+            for one, wish, styled in zip(wanted, wishes, made, strict=True):
+                folder = "/".join(dict.fromkeys((kind, one.tune.name)))
+                file = self._write(f"{folder}/{_slug(one.prompt)}_{strength:g}", styled)
+                alike = self._similarities(styled, one.tune)
+                heard = self._heard(styled)
+                rows.append(Row(kind, file, one.prompt, one.style, heard, wish.seed, one.tune.name, strength, *alike))
+        return rows
+
+    def original(self, tune: Tune) -> Row:
+        """The ``tune`` as it is, with its image."""
+        styled = original(self.model, tune.waveform[None])
+        file = self._write(f"{ORIGINAL}/{tune.name}", styled)
+        return Row(ORIGINAL, file, None, None, self._heard(styled), source=tune.name)
+
+    def ceiling(self, tunes: Sequence[Tune]) -> dict[str, float]:
+        """What ``tunes`` lose without any restyling, by the autoencoder, the image's bands and its lost phases."""
+        sources = [tune.waveform[None] for tune in tunes]
+        made = reconstructed(self.model, sources, self.sampling, [self.seed + number for number in range(len(tunes))])
+        right = [self._heard(styled) == tune.style for styled, tune in zip(made, tunes, strict=True)]
+        alike = [self._similarities(styled, tune)[0] for styled, tune in zip(made, tunes, strict=True)]
+        return {
+            "reconstruction_style_accuracy": round(float(np.mean(right)), 6),
+            "reconstruction_chroma_similarity": round(float(np.mean(alike)), 6),
+        }
+
+    def _wish(self, prompt: str, number: int) -> Wish:
+        return Wish(prompt, self.seed + number, self.settings.negative_prompt)
+
+    def _heard(self, styled: Styled) -> str:
+        return self.judge.style_of(styled.waveforms.mean(axis=0), styled.sample_rate)
+
+    def _similarities(self, styled: Styled, tune: Tune) -> tuple[float, float | None]:
+        """Chroma similarity to the tune, and to other tunes."""
+        chroma = chroma_of(styled.waveforms.mean(axis=0), styled.sample_rate)
+        others = similarity_to_others(chroma, tune.others)
+        return round(chroma_similarity(chroma, tune.chroma), 6), None if others is None else round(others, 6)
+
+    def _write(self, name: str, styled: Styled) -> str:
+        """Write sound and image; returns the sound's file."""
+        (self.folder / name).parent.mkdir(parents=True, exist_ok=True)
+        write_sound(self.folder / f"{name}.flac", styled.waveforms, styled.sample_rate)
+        save_image(styled.image, self.folder / f"{name}.png")
+        return f"{name}.flac"
 
 
-def restyled(
-    folder: Path,
-    model: StylizerModel,
-    source: np.ndarray,
-    others: Sequence[np.ndarray],
-    styles: Mapping[str, str],
-    settings: Stylize,
-    seed: int,
-    judge: StyleClassifier,
-) -> list[Row]:
-    """The ``source`` [1, n] in every prompt at every strength; ``others`` [n] are other tunes, all at the model's rate.
-
-    ``styles`` are prompts by the styles' names; a prompt of the settings that is none of them has no style.
-    """
-    names = {prompt: style for style, prompt in styles.items()}
-    rate = model.form.params.sample_rate
-    tune = source.mean(axis=0)
-    rows = []
-    for prompt in settings.prompts:
-        for strength in settings.strengths:
-            wish = Wish(prompt, seed, settings.negative_prompt)
-            styled = sound_to_sound(
-                model, source, wish, sampling_of(settings), strength, settings.overlap, settings.iterations
-            )
-            name = f"bach/{'_'.join(prompt.split())}_{strength:g}"
-            heard = _write(folder, name, styled, judge)
-            sound = styled.waveforms.mean(axis=0)
-            alike = round(chroma_similarity(sound, tune, rate), 6)
-            common = round(similarity_to_others(sound, others, rate), 6)
-            style = names.get(prompt, "")
-            rows.append(Row(f"{name}.flac", f"{name}.png", prompt, style, heard, seed, float(strength), alike, common))
-    return rows
-
-
-def write_figures(folder: Path, rows: Sequence[Row], judge: StyleClassifier) -> dict[str, Any]:
-    """Write the table, the curve over strengths and summary.json; returns what is in the latter.
-
-    ``style_accuracy`` is the share of sounds from text in which the classifier hears the style asked for,
-    ``chroma_similarity`` that of restyled sounds to their source, the mean over prompts and strengths.
-    """
-    write_csv(folder / TABLE, [field.name for field in fields(Row)], [astuple(row) for row in rows])
-    restyled_rows = [row for row in rows if row.strength != ""]
-    curve = []
-    for strength in sorted({float(row.strength) for row in restyled_rows}):
-        at = [row for row in restyled_rows if row.strength == strength]
-        curve.append((strength, accuracy(at), _mean(at, "chroma_similarity"), _mean(at, "chroma_similarity_to_others")))
-    columns = ("strength", "style_accuracy", "chroma_similarity", "chroma_similarity_to_others")
-    write_csv(folder / CURVE, columns, [["" if value is None else value for value in row] for row in curve])
-    summary = {
-        "style_accuracy": accuracy([row for row in rows if row.strength == ""]),
-        "restyled_style_accuracy": accuracy(restyled_rows),
-        "style_classifier_accuracy": round(judge.held_out_accuracy, 6),
-        "chroma_similarity": _mean(restyled_rows, "chroma_similarity"),
-        "chroma_similarity_to_others": _mean(restyled_rows, "chroma_similarity_to_others"),
-        "sounds": len(rows),
-    }
-    write_json(folder / SUMMARY, summary)
-    return summary
-
-
-def accuracy(rows: Sequence[Row]) -> float | None:
-    """The share of sounds in which the style asked for is heard; those asked for none do not count."""
-    told = [row for row in rows if row.style]
-    return round(sum(row.heard == row.style for row in told) / len(told), 6) if told else None
-
-
-def sampling_of(settings: Stylize) -> Sampling:
-    """By ``stylize``."""
-    return Sampling(settings.steps, settings.guidance, settings.batch_size)
-
-
-def _mean(rows: Sequence[Row], name: str) -> float | None:
-    return round(float(np.mean([getattr(row, name) for row in rows])), 6) if rows else None
-
-
-def _write(folder: Path, name: str, styled: Styled, judge: StyleClassifier) -> str:
-    """Write sound and image; returns the style that is heard."""
-    (folder / name).parent.mkdir(parents=True, exist_ok=True)
-    write_sound(folder / f"{name}.flac", styled.waveforms, styled.sample_rate)
-    save_image(styled.image, folder / f"{name}.png")
-    return judge.style_of(styled.waveforms.mean(axis=0), styled.sample_rate)
+def _slug(prompt: str) -> str:
+    """A prompt as part of a file's name."""
+    return re.sub(r"\W+", "_", prompt).strip("_")[:60]

@@ -16,7 +16,7 @@ from soundaug.checkpoint import Stateful, load_checkpoint, save_checkpoint
 from soundaug.device import autocast, choose_device, generator_of
 from soundaug.diffusion import Told, diffusion_loss, place
 from soundaug.errors import StudyError
-from soundaug.generator_training import LOG_EVERY, schedule_factor
+from soundaug.learning_rate import schedule_factor
 from soundaug.outputs import write_csv
 from soundaug.params import Stylizer
 from soundaug.schedule import Schedule
@@ -27,6 +27,7 @@ from soundaug.stylizer.tokenizer import build_tokenizer, token_ids
 from soundaug.stylizer.windows import ImageFormat
 
 HISTORY_COLUMNS = ("step", "learning_rate", "loss")
+LOG_EVERY = 10  # steps a row of the history averages over
 ENCODE_BATCH = 16
 
 
@@ -48,7 +49,7 @@ class StylizerTraining:
             )
         shape = (3, settings.image.num_frequencies, settings.image.width)
         self.autoencoder_training = ImageAutoencoderTraining(
-            settings.autoencoder, windows, shape, seed, settings.precision, windows.pixels
+            settings.autoencoder, windows, shape, seed, "float32", windows.pixels
         )
         factor = 2 ** (len(settings.autoencoder.channels) - 1)
         self.latent_shape = (settings.autoencoder.latent_channels, shape[1] // factor, shape[2] // factor)
