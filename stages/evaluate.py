@@ -12,6 +12,7 @@ from soundaug.page.document import render_page
 from soundaug.page.sections import Results
 from soundaug.params import load_params
 from soundaug.sounds import read_sounds
+from soundaug.stylizer.report import curve_rows, load_stylized
 
 DATA = Path("data")
 REPORTS = Path("reports")
@@ -23,6 +24,8 @@ def main() -> None:
     found = audit(DATA, params)
     study = evaluation.load_study(DATA, params)
     metrics = evaluation.compute_metrics(study, params, DATA) | {"audit": found.metrics}
+    if stylized := load_stylized(DATA / "stylized"):
+        metrics["stylize"] = dict(stylized.summary)
     examples = load_examples(DATA, params.folds[0], params.features, study.classes)
     figures = {
         "accuracy.png": plots.accuracy_figure(study, metrics, params),
@@ -37,9 +40,11 @@ def main() -> None:
         figures["closest.png"] = plots.closest_figure(closest, params.features)
     if histories := generator_report.history_rows(DATA, params):
         figures["generator.png"] = plots.generator_figure(histories)
+    if stylized:
+        figures["stylize.png"] = plots.stylize_figure(stylized)
     sounds = read_sounds(DATA / "demonstration")
     machine = environment() | {"stages": stage_usage(params)}
-    page = render_page(Results(study, metrics, found, params, closest, histories, sounds, machine))
+    page = render_page(Results(study, metrics, found, params, closest, histories, sounds, stylized, machine))
     tables = {
         "accuracy": evaluation.accuracy_table(study),
         "summary": evaluation.summary_table(study, metrics),
@@ -48,8 +53,8 @@ def main() -> None:
         "per_class": evaluation.class_table(study),
         "curves": evaluation.curves_table(study),
     }
-    if histories:
-        tables["generator"] = histories
+    tables |= {"generator": histories} if histories else {}
+    tables |= {"stylize": curve_rows(stylized)} if stylized else {}
     text = report.render(study, metrics, found, params, figures)
 
     write_json(REPORTS / "metrics.json", metrics)
