@@ -1,5 +1,6 @@
 """Audio files in and out: any format libsndfile reads, to mono float32 of one rate and length."""
 
+from functools import reduce
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,9 @@ class ClipProblem(Exception):
 def read_mono(path: Path, sample_rate: int) -> np.ndarray:
     """Decode, average the channels, resample: float32 [samples], full scale +-1; raises ClipProblem."""
     samples, rate = _decode(path)
-    return _resample(samples.mean(axis=1), rate, sample_rate)
+    # As samples.mean(axis=1), which takes 40 times as long over so short an axis.
+    mono = reduce(np.add, samples.T) / np.float32(samples.shape[1])
+    return _resample(mono, rate, sample_rate)
 
 
 def read_channels(path: Path, sample_rate: int | None = None) -> tuple[np.ndarray, int]:
@@ -35,7 +38,12 @@ def read_channels(path: Path, sample_rate: int | None = None) -> tuple[np.ndarra
 def _decode(path: Path) -> tuple[np.ndarray, int]:
     """Float32 [samples, channels] and their rate."""
     try:
-        samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
+        with soundfile.SoundFile(path) as file:
+            rate = file.samplerate
+            if file.subtype == "PCM_16":  # the same numbers, which libsndfile takes eight times as long to convert
+                samples = from_pcm16(file.read(dtype="int16", always_2d=True))
+            else:
+                samples = file.read(dtype="float32", always_2d=True)
     except soundfile.LibsndfileError as error:
         if not path.is_file():
             raise ClipProblem("missing", "not there") from None

@@ -25,7 +25,7 @@ def write_card(
 ) -> None:
     """Write README.md as Hugging Face reads it: YAML front matter, then Markdown; ``summary`` is the training's."""
     features, generator = params.features, params.generator
-    licence, sentence = LICENCES[params.data.source]
+    licence, sentence = LICENCES.get(params.data.source, LICENCES["directory"])
     front = {"library_name": "diffusers", "license": licence, "tags": ["audio", "diffusion", "mel-spectrogram"]}
     if generator.pretrained is not None and not Path(generator.pretrained).is_dir():
         front["base_model"] = generator.pretrained  # the hub takes its own names only

@@ -1,6 +1,6 @@
 """The controls: extra clips made without a generator from the same parents as the generated ones."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -20,17 +20,7 @@ RAW = Path("data/raw")
 
 def extra_clips(control: Control, real: ClipSet, pairs: Sequence[Pair], generated: Path, params: Params) -> ClipSet:
     """The clips that ``control`` adds to ``real``, one for every generated clip; ``generated`` is its fold's folder."""
-    if control == "duplicate":
-        return first_parents(real, pairs)
-    if control == "mixup":
-        return mixup(real, pairs)
-    if control == "specaugment":
-        return specaugment(real, pairs, params.control.specaugment)
-    if control == "resynthesis":
-        return ClipSet.load(generated / "resynthesis.npz")
-    path_of = {clip.name: audio_path(clip, RAW, Path(params.data.root)) for clip in read_clips(RAW / TABLE)}
-    audio = [path_of[pair.parent_a] for pair in pairs]
-    return waveform(real, pairs, audio, MelFrontEnd(params.features), params.control.waveform, "augment waveforms")
+    return CONTROLS[control](real, pairs, generated, params)
 
 
 def first_parents(real: ClipSet, pairs: Sequence[Pair]) -> ClipSet:
@@ -83,13 +73,19 @@ def waveform(
     parents = first_parents(real, pairs)
     waveforms = np.empty((len(pairs), features.n_samples), np.float32)
     before = random.getstate(), np.random.get_state()  # audiomentations draws from both global generators
-    for row, pair, path in zip(waveforms, tqdm(pairs, desc=label, disable=None), audio, strict=True):
+    for row, pair, path in zip(waveforms, tqdm(pairs, desc=label, unit="clip", disable=None), audio, strict=True):
         random.seed(pair.seed)
         np.random.seed(pair.seed)
         row[:] = augment(fit(read_mono(path, features.sample_rate), features.n_samples), features.sample_rate)
     random.setstate(before[0])
     np.random.set_state(before[1])
     return ClipSet(mels_of_waveforms(waveforms, front_end), parents.class_id, parents.fs_id, parents.name)
+
+
+def _waveform(real: ClipSet, pairs: Sequence[Pair], generated: Path, params: Params) -> ClipSet:
+    path_of = {clip.name: audio_path(clip, RAW, Path(params.data.root)) for clip in read_clips(RAW / TABLE)}
+    audio = [path_of[pair.parent_a] for pair in pairs]
+    return waveform(real, pairs, audio, MelFrontEnd(params.features), params.control.waveform, "augment waveforms")
 
 
 def _rows(real: ClipSet, names: Sequence[str]) -> np.ndarray:
@@ -99,3 +95,12 @@ def _rows(real: ClipSet, names: Sequence[str]) -> np.ndarray:
 
 def _named(clips: ClipSet, pairs: Sequence[Pair]) -> ClipSet:
     return ClipSet(clips.mel, clips.class_id, clips.fs_id, np.array([pair.name for pair in pairs], dtype=str))
+
+
+CONTROLS: dict[str, Callable[[ClipSet, Sequence[Pair], Path, Params], ClipSet]] = {
+    "duplicate": lambda real, pairs, generated, params: first_parents(real, pairs),
+    "waveform": _waveform,
+    "specaugment": lambda real, pairs, generated, params: specaugment(real, pairs, params.control.specaugment),
+    "mixup": lambda real, pairs, generated, params: mixup(real, pairs),
+    "resynthesis": lambda real, pairs, generated, params: ClipSet.load(generated / "resynthesis.npz"),
+}

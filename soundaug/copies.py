@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from scipy.fft import next_fast_len
+from tqdm import tqdm
 
 from soundaug.device import choose_device
 
@@ -55,11 +56,18 @@ class _Spectra(NamedTuple):
 
 
 @torch.inference_mode()
-def nearest(queries: np.ndarray, references: np.ndarray, max_shift: int, exclude: np.ndarray | None = None) -> Matches:
+def nearest(
+    queries: np.ndarray,
+    references: np.ndarray,
+    max_shift: int,
+    exclude: np.ndarray | None = None,
+    label: str = "nearest clips",
+) -> Matches:
     """The reference nearest to every query, log mels in dB [N, n_mels, T] and [R, n_mels, T], at its best shift.
 
     All shifts up to ``max_shift`` frames either way are tried (0 to T - 1), nothing wraps round, levels are left as
     they are. ``exclude`` bool [N, R]: references that a query must not be compared with, as those of its own recording.
+    ``label`` is the progress bar's.
 
     Every pair is compared at every shift: squares and cross-correlation (by FFT) give the difference. Approximate is
     only the choice, made in float32: of references whose distances differ by less than 0.1 dB near 0, far less above
@@ -77,7 +85,7 @@ def nearest(queries: np.ndarray, references: np.ndarray, max_shift: int, exclude
     centre = references.mean(axis=(0, 2), keepdims=True, dtype=np.float64)[0] if len(references) else 0.0
     least = torch.full((len(queries),), torch.inf, device=device)
     found = torch.full((len(queries),), -1, device=device)
-    for column in range(0, len(references), REFERENCE_BLOCK):
+    for column in tqdm(range(0, len(references), REFERENCE_BLOCK), desc=label, unit="block", disable=None):
         # What is left of the reference at shift s is what is left of the query at -s.
         reference = _spectra(references[column : column + REFERENCE_BLOCK] - centre, [-s for s in shifts], device)
         conjugate = reference.spectrum.conj().transpose(1, 2).resolve_conj()  # [F, n_mels, R]
@@ -156,7 +164,7 @@ def copy_report(
     if recordings is not None and len(recordings) != len(train):
         raise ValueError(f"recordings: found those of {len(recordings)} clips, wanted of {len(train)} training clips")
     _check_indices("parents", parents, (len(generated), parents.shape[-1]), len(train))
-    real = nearest(test, train, max_shift).distance_db
+    real = nearest(test, train, max_shift, label="nearest to test clips").distance_db
     threshold = float(np.percentile(real, percentile))
     metrics = {"threshold_db": threshold, "test_median_db": float(np.median(real))}
     closest: list[ClosePair] = []
@@ -164,7 +172,7 @@ def copy_report(
         is_parent = np.zeros((len(generated), len(train)), bool)
         rows, columns = np.nonzero(parents >= 0)
         is_parent[rows, parents[rows, columns]] = True
-        others = nearest(generated, train, max_shift, exclude=is_parent)
+        others = nearest(generated, train, max_shift, is_parent, "nearest to generated clips")
         # Parents first: of equal distances the parent's counts.
         candidates = [*(paired(generated, train, column, max_shift) for column in parents.T), others]
         distances = np.stack([candidate.distance_db for candidate in candidates])  # [P + 1, M]
@@ -181,7 +189,7 @@ def copy_report(
             of_parents = np.zeros((len(generated), len(train)), bool)
             for row, column in zip(rows, columns, strict=True):
                 of_parents[row] |= recordings == recordings[parents[row, column]]
-            strangers = nearest(generated, train, max_shift, exclude=of_parents)
+            strangers = nearest(generated, train, max_shift, of_parents, "nearest of other recordings")
             metrics["copies_beyond_recordings"] = float((strangers.distance_db < threshold).mean())
             if len(rows):
                 own = np.unique(parents[rows, columns])

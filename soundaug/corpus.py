@@ -4,9 +4,9 @@ import csv
 import math
 import re
 import unicodedata
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
 from soundaug.errors import StudyError
@@ -48,6 +48,15 @@ class Clip:
     start: float | None = None  # seconds, within the recording
     end: float | None = None  # seconds
     salience: int | None = None  # UrbanSound8K: 1 foreground, 2 background
+
+
+@dataclass(frozen=True)
+class Listing:
+    """What a source has: clips, those left out, and for each ending how many files are no audio by it."""
+
+    clips: list[Clip]
+    excluded: list[Exclusion]
+    ignored: Counter[str] = field(default_factory=Counter)
 
 
 def layout_path(fold: int, name: str) -> str:

@@ -3,26 +3,17 @@
 import re
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import soundfile
 
-from soundaug.corpus import TABLE, Clip, Exclusion, is_plain, keep_present, make_folds, read_clips
+from soundaug.corpus import TABLE, Clip, Listing, is_plain, keep_present, make_folds, read_clips
 from soundaug.errors import StudyError
 from soundaug.params import Data
 
 # Endings in common use that libsndfile does not list as a format's name.
 ALIASES = {"aif", "aifc", "au", "iff", "mpga", "nist", "oga", "opus", "snd", "sph", "wve"}
-
-
-@dataclass(frozen=True)
-class Listing:
-    """The clips of a folder: ``ignored`` counts the files that are no audio by their ending, for each ending."""
-
-    clips: list[Clip]
-    excluded: list[Exclusion]
-    ignored: Counter[str]
 
 
 def audio_suffixes() -> frozenset[str]:
@@ -46,7 +37,7 @@ def list_folder(data: Data, seed: int) -> Listing:
                 f"data.group_pattern: found {data.group_pattern!r}, wanted null: {root / TABLE} names the recordings"
             )
         clips = [replace(clip, in_root=True) for clip in read_clips(root / TABLE, paths=False)]
-        return Listing(*keep_present(clips, root, root, skip), ignored=Counter())
+        return Listing(*keep_present(clips, root, root, skip))
     clips, ignored = _class_folders(root, data.group_pattern)
     kept, excluded = keep_present(clips, root, root, skip)
     return Listing(make_folds(kept, data.n_folds, seed), excluded, ignored)

@@ -1,11 +1,13 @@
 """UrbanSound8K from the network: a download that goes on where it broke off, its MD5, and safe extraction."""
 
 import hashlib
+import os
 import re
 import shutil
 import tarfile
 import time
 import zlib
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import IO, cast
 from urllib.parse import urlsplit
@@ -97,8 +99,12 @@ def extract_corpus(archive: Path, folder: Path) -> None:
 
 def _extract(archive: Path, folder: Path) -> None:
     try:
-        with tarfile.open(archive, "r:gz") as tar:
-            for member in tqdm(tar, desc="extracting", unit=" files", disable=None):
+        with (
+            archive.open("rb") as packed,
+            _reading(packed, "extract") as read,
+            tarfile.open(mode="r:gz", fileobj=read) as tar,
+        ):
+            for member in tar:
                 if not is_inside(member.name):
                     raise StudyError(
                         f"{archive}: found the member {member.name!r}, wanted members that stay in their folder"
@@ -225,5 +231,15 @@ def _size(path: Path) -> int:
 
 
 def _md5(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "md5").hexdigest()
+    digest = hashlib.md5(usedforsecurity=False)
+    with path.open("rb") as file, _reading(file, "check") as read:
+        while chunk := read.read(CHUNK_BYTES):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def _reading(file: IO[bytes], label: str) -> AbstractContextManager[IO[bytes]]:
+    """``file`` with a bar that its reading moves on."""
+    size = os.fstat(file.fileno()).st_size
+    reading = tqdm.wrapattr(file, "read", total=size, desc=label, unit="B", unit_scale=True, disable=None)
+    return cast(AbstractContextManager[IO[bytes]], reading)

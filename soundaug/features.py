@@ -6,13 +6,10 @@ from pathlib import Path
 import numpy as np
 import torch
 import torchaudio
-from joblib import Parallel, delayed
-from tqdm import tqdm
 
 from soundaug.audio import ClipProblem, check_audible, fit, read_mono
 from soundaug.params import Features
-
-CHUNK = 128  # clips whose spectrograms are computed at once
+from soundaug.threads import over_cores
 
 
 class MelFrontEnd:
@@ -81,28 +78,21 @@ def mels_of_files(
     """
     settings = front_end.settings
 
-    def decode(path: Path) -> np.ndarray | ClipProblem:
+    def mel(path: Path) -> np.ndarray | ClipProblem:
         try:
-            return fit(check_audible(read_mono(path, settings.sample_rate)), settings.n_samples)
+            waveform = fit(check_audible(read_mono(path, settings.sample_rate)), settings.n_samples)
         except ClipProblem as problem:
             return problem
+        return front_end(torch.from_numpy(waveform)[None])[0].numpy()
 
     mels = np.empty((len(paths), settings.n_mels, settings.n_frames), np.float32)
     kept: list[int] = []
-    # libsndfile, soxr and the FFT release the GIL: threads reach every core without a second import of torch.
-    with Parallel(n_jobs=-1, backend="threading") as parallel, tqdm(total=len(paths), desc=label, disable=None) as bar:
-        for start in range(0, len(paths), CHUNK):
-            decoded = parallel(delayed(decode)(path) for path in paths[start : start + CHUNK])
-            waveforms = []
-            for index, waveform in enumerate(decoded, start):
-                if isinstance(waveform, ClipProblem):
-                    on_problem(index, waveform)
-                else:
-                    waveforms.append(waveform)
-                    kept.append(index)
-            if waveforms:
-                mels[len(kept) - len(waveforms) : len(kept)] = front_end(torch.from_numpy(np.stack(waveforms))).numpy()
-            bar.update(len(decoded))
+    for index, found in enumerate(over_cores(mel, paths, label)):
+        if isinstance(found, ClipProblem):
+            on_problem(index, found)
+        else:
+            mels[len(kept)] = found
+            kept.append(index)
     return mels[: len(kept)], kept
 
 
@@ -110,6 +100,7 @@ def mels_of_waveforms(waveforms: np.ndarray, front_end: MelFrontEnd) -> np.ndarr
     """What the classifier sees [N, n_mels, T] of float32 waveforms [N, n_samples]."""
     settings = front_end.settings
     mels = np.empty((len(waveforms), settings.n_mels, settings.n_frames), np.float32)
-    for start in range(0, len(waveforms), CHUNK):
-        mels[start : start + CHUNK] = front_end(torch.from_numpy(waveforms[start : start + CHUNK])).numpy()
+    mel_of = over_cores(lambda one: front_end(torch.from_numpy(one)[None])[0].numpy(), list(waveforms), "mels")
+    for row, mel in zip(mels, mel_of, strict=True):
+        row[:] = mel
     return mels

@@ -1,6 +1,6 @@
 """Mel spectrogram to audio, the level kept: what `invert` says of the mel, the phases and a vocoder."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,12 +10,14 @@ from tqdm import tqdm
 from soundaug.audio import from_pcm16, to_pcm16
 from soundaug.device import choose_device
 from soundaug.features import MelFrontEnd
+from soundaug.mel_bands import MelBands
 from soundaug.mel_inversion import MelInversion
 from soundaug.params import Invert
-from soundaug.phase import Stft, admm, griffin_lim, mel_griffin_lim
+from soundaug.phase import Stft, admm, griffin_lim, mel_griffin_lim, power_of
+from soundaug.threads import over_cores
 from soundaug.vocoder import Vocoder, load_vocoder
 
-BATCH = 64  # clips at a time on a GPU; on a CPU one, since spectrograms of more leave the cache between two transforms
+BATCH = 64  # clips at a time on a GPU; on a CPU one a core, since spectrograms of more leave the cache
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,7 @@ class MelToAudio:
         self.settings = settings
         self.stft = Stft(features.n_fft, features.hop_length, features.n_samples)
         self._inversion = MelInversion(self.front_end.filters)
+        self._bands = MelBands(self.front_end.filters)
         self.vocoder: Vocoder | None = None
         if settings.vocoder is not None:
             self.vocoder = load_vocoder(settings.vocoder, features.sample_rate)
@@ -56,13 +59,13 @@ class MelToAudio:
         waveforms = self._find_phases(wanted, seeds)
         if self.vocoder is not None:
             waveforms = self.vocoder(waveforms)
-        reached = self.front_end.power(waveforms).sum(dim=(1, 2))
+        reached = self._bands.power(power_of(self.stft.spectrum(waveforms))).sum(dim=(1, 2))
         gains = torch.sqrt(wanted.sum(dim=(1, 2)) / torch.clamp(reached, min=1e-20))
         return (waveforms * gains[:, None]).cpu()
 
     def _find_phases(self, mel_power: torch.Tensor, seeds: Sequence[int]) -> torch.Tensor:
         """Of mel power [B, n_mels, T] to [B, n_samples]."""
-        settings, filters = self.settings, self.front_end.filters
+        settings = self.settings
         if settings.mel_inversion == "nnls":
             power = self._inversion.nnls(mel_power, settings.nnls_iterations)
         else:
@@ -72,7 +75,9 @@ class MelToAudio:
             return griffin_lim(magnitudes, self.stft, seeds, settings.iterations, settings.momentum)
         if settings.method == "admm":
             return admm(magnitudes, self.stft, seeds, settings.iterations, settings.momentum, settings.rho)
-        return mel_griffin_lim(mel_power, filters, magnitudes, self.stft, seeds, settings.iterations, settings.momentum)
+        return mel_griffin_lim(
+            mel_power, self._bands, magnitudes, self.stft, seeds, settings.iterations, settings.momentum
+        )
 
 
 def sound(
@@ -82,24 +87,25 @@ def sound(
 
     A clip that would pass full scale is turned down as a whole.
     """
-    size = 1 if mel_to_audio.device.type == "cpu" else BATCH
-    samples = np.empty((len(log_mels), mel_to_audio.front_end.settings.n_samples), np.int16)
-    errors = []
-    for part in _parts(len(log_mels), size, label):
+
+    def make(part: slice) -> tuple[np.ndarray, list[RoundTrip]]:
         wanted = torch.from_numpy(np.array(log_mels[part]))
         waveforms = mel_to_audio(wanted, seeds[part])
         peaks = waveforms.abs().amax(dim=1)
-        samples[part] = to_pcm16((waveforms / peaks.clamp(min=1)[:, None]).numpy())
-        heard = torch.from_numpy(from_pcm16(samples[part]))
-        errors += round_trips(wanted, heard, (peaks > 1).tolist(), mel_to_audio.front_end)
+        heard = to_pcm16((waveforms / peaks.clamp(min=1)[:, None]).numpy())
+        again = torch.from_numpy(from_pcm16(heard))
+        return heard, round_trips(wanted, again, (peaks > 1).tolist(), mel_to_audio.front_end)
+
+    on_cpu = mel_to_audio.device.type == "cpu"
+    size = 1 if on_cpu else BATCH
+    parts = [slice(start, start + size) for start in range(0, len(log_mels), size)]
+    made = over_cores(make, parts, label) if on_cpu else map(make, tqdm(parts, desc=label, disable=None))
+    samples = np.empty((len(log_mels), mel_to_audio.front_end.settings.n_samples), np.int16)
+    errors = []
+    for part, (heard, lost) in zip(parts, made, strict=True):
+        samples[part] = heard
+        errors += lost
     return samples, errors
-
-
-def _parts(count: int, size: int, label: str) -> Iterator[slice]:
-    with tqdm(total=count, desc=label, disable=None, unit="clip") as bar:
-        for start in range(0, count, size):
-            yield slice(start, start + size)
-            bar.update(min(size, count - start))
 
 
 def round_trips(

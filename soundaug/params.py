@@ -1,4 +1,7 @@
-"""The one schema of params.yaml: typed, frozen, every key required, ranges checked where they are declared."""
+"""The one schema of params.yaml: typed, frozen, every key required, ranges checked where they are declared.
+
+The string below a parameter says what it means; docs/parameters.md is made of them.
+"""
 
 import re
 from pathlib import Path
@@ -12,8 +15,20 @@ from soundaug.errors import StudyError
 
 PARAMS_FILE = Path("params.yaml")
 
-Control = Literal["duplicate", "waveform", "specaugment", "mixup", "resynthesis"]
+Control = Literal[
+    "duplicate",
+    "waveform",
+    "specaugment",
+    "mixup",
+    "resynthesis",
+]
 Problem = Literal["missing", "unreadable", "empty", "not_finite", "silent"]
+
+
+def measured_in(unit: str) -> Any:
+    """What a number is measured in, as the table of parameters (docs/parameters.md) tells it."""
+    return Field(json_schema_extra={"unit": unit})
+
 
 Unit = Annotated[float, Field(ge=0.0, le=1.0)]
 Positive = Annotated[int, Field(ge=1)]
@@ -23,7 +38,9 @@ Seed = Annotated[int, Field(ge=0, le=2**31 - 1)]
 class Settings(BaseModel):
     """Base of every section: an unknown key, a missing key or a wrong type is an error, values never change."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", strict=True, allow_inf_nan=False, use_attribute_docstrings=True
+    )
 
 
 S = TypeVar("S", bound=Settings)
@@ -39,8 +56,11 @@ class Synthetic(Settings):
     """The embedded corpus: ``recordings_per_class`` x ``slices_per_recording`` clips a class, spread over the folds."""
 
     recordings_per_class: Positive
+    """Recordings of every class."""
     slices_per_recording: Positive
-    snr_db: Annotated[list[float], Field(min_length=2, max_length=2)]  # lowest and highest, drawn per recording
+    """Clips cut from each recording."""
+    snr_db: Annotated[list[float], Field(min_length=2, max_length=2), measured_in("dB")]
+    """Lowest and highest signal-to-noise ratio, drawn per recording."""
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
@@ -51,18 +71,32 @@ class Download(Settings):
     """Where UrbanSound8K comes from and the MD5 its archive must have."""
 
     url: Annotated[str, Field(pattern=r"^https?://")]
+    """The archive's address."""
     md5: Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
+    """Of the archive; another one is refused."""
 
 
 class Data(Settings):
     """Where the labelled clips come from and how they fall into folds."""
 
-    source: Literal["synthetic", "urbansound8k", "directory"]
-    root: Annotated[str, Field(min_length=1)]  # the folder of `directory`, watched by dvc repro
-    group_pattern: str | None  # regular expression with one group that reads the recording's id from a path under root
-    n_folds: Annotated[int, Field(ge=2)]  # folds made where the source has none, and by the random split
-    split: Literal["official", "random"]  # random: by clip, leaky, to reproduce the published figure only
-    skip: list[Problem]  # clips with these problems are left out and counted; any other stops the pipeline
+    source: Literal[
+        "synthetic",
+        "urbansound8k",
+        "directory",
+    ]
+    """The embedded corpus, UrbanSound8K (downloaded), or a folder of your own."""
+    root: Annotated[str, Field(min_length=1)]
+    """The folder of source directory, or one that holds UrbanSound8K.tar.gz. dvc repro watches it."""
+    group_pattern: str | None
+    """Of a folder a class: a regular expression whose one group reads the recording's id from a clip's path below root.
+    null: every clip is a recording of its own."""
+    n_folds: Annotated[int, Field(ge=2)]
+    """Folds made where the source brings none, and by the random split."""
+    split: Literal["official", "random"]
+    """official: the source's folds, no recording on both sides. random: by clip, leaky, to reproduce the published
+    figure only."""
+    skip: list[Problem]
+    """Clips with these problems are left out, counted and named; any other problem stops the pipeline."""
     synthetic: Synthetic
     download: Download
 
@@ -81,20 +115,31 @@ class Data(Settings):
 class Features(Settings):
     """The mel front end that real clips, generator and classifier share."""
 
-    sample_rate: Annotated[int, Field(ge=4000, le=192000)]  # Hz
-    clip_seconds: Annotated[float, Field(gt=0.0, le=60.0)]  # longer clips are cut, shorter ones padded with zeros
-    n_fft: Annotated[int, Field(ge=64, le=32768)]  # samples
-    hop_length: Positive  # samples
+    sample_rate: Annotated[int, Field(ge=4000, le=192000), measured_in("Hz")]
+    """Audio of other rates is resampled."""
+    clip_seconds: Annotated[float, Field(gt=0.0, le=60.0), measured_in("s")]
+    """Longer clips are cut, shorter ones padded with zeros."""
+    n_fft: Annotated[int, Field(ge=64, le=32768), measured_in("samples")]
+    """Length of the window and of the Fourier transform."""
+    hop_length: Annotated[Positive, measured_in("samples")]
+    """From one frame to the next; at most n_fft."""
     n_mels: Annotated[int, Field(ge=8, le=512)]
-    fmin_hz: Annotated[float, Field(ge=0.0)]
-    fmax_hz: Annotated[float, Field(gt=0.0)]
-    filters: Literal["htk", "slaney"]  # slaney: librosa's default scale and area normalisation, as audio-diffusion uses
-    scale: Literal["log", "linear"]  # what the classifier sees; the generator always works on the log mel
-    floor_db: float  # level below which a log mel is cut; 0 dB is the power of full-scale white noise in one bin
-    ceiling_db: float  # level that the generator takes as its highest
-    # Of the classifier's input; what is fitted is fitted on the real training clips. standardize: mean and deviation of
-    # each mel band. clip_mean: each clip's own mean of each band is taken off, then one deviation for all bands.
+    """Mel bands."""
+    fmin_hz: Annotated[float, Field(ge=0.0), measured_in("Hz")]
+    """Where the lowest band begins; below fmax_hz."""
+    fmax_hz: Annotated[float, Field(gt=0.0), measured_in("Hz")]
+    """Where the highest band ends; at most half the sample rate."""
+    filters: Literal["htk", "slaney"]
+    """Scale of the bands. slaney: librosa's default scale and area normalisation, as audio-diffusion uses."""
+    scale: Literal["log", "linear"]
+    """What the classifier sees; the generator always works on the log mel."""
+    floor_db: Annotated[float, measured_in("dB")]
+    """Level below which a log mel is cut; 0 dB is the power of full-scale white noise in one bin. Below ceiling_db."""
+    ceiling_db: Annotated[float, measured_in("dB")]
+    """Level that the generator takes as its highest."""
     normalization: Literal["none", "standardize", "clip_mean"]
+    """Of the classifier's input; what is fitted is fitted on the real training clips. standardize: mean and deviation
+    of each band. clip_mean: each clip's own mean of each band is taken off, then one deviation for all bands."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -133,49 +178,73 @@ class Features(Settings):
 class Autoencoder(Settings):
     """The autoencoder of a latent diffusion model (Rombach et al. 2022, without adversary) and its training."""
 
-    channels: Annotated[list[Positive], Field(min_length=1)]  # of its levels, each half the size of the last
+    channels: Annotated[list[Positive], Field(min_length=1)]
+    """Of its levels, each half the size of the last."""
     latent_channels: Positive
-    steps: Positive
-    batch_size: Positive
+    """Channels of what is diffused."""
+    steps: Annotated[Positive, measured_in("steps")]
+    """Of its optimiser."""
+    batch_size: Annotated[Positive, measured_in("clips")]
+    """Clips a step."""
     learning_rate: Annotated[float, Field(gt=0.0)]
+    """Of Adam."""
     kl_weight: Annotated[float, Field(ge=0.0)]
+    """Weight of the divergence of the latents from a standard normal distribution."""
 
 
 class Generator(Settings):
     """The diffusion model and its training."""
 
-    # A checkpoint in audio-diffusion's layout to start from: null, a folder, or a name on the Hugging Face hub.
     pretrained: Annotated[str, Field(min_length=1)] | None
-    space: Literal[
-        "patch", "latent"
-    ]  # what is diffused: mel bins, or an autoencoder's latents; a checkpoint brings its own
-    patch: Annotated[int, Field(ge=1, le=16)]  # space-to-depth factor: patch x patch mel bins become channels
-    autoencoder: Autoencoder  # of space latent
-    # What the network is told: a class; a class and the embedding of a sound; none: what it makes is of no class.
+    """A checkpoint in audio-diffusion's layout to start from: a folder, or a Hugging Face hub name. null: none."""
+    space: Literal["patch", "latent"]
+    """What is diffused: mel bins, or an autoencoder's latents. A checkpoint brings its own."""
+    patch: Annotated[int, Field(ge=1, le=16)]
+    """Of space patch: patch x patch mel bins become channels (space-to-depth)."""
+    autoencoder: Autoencoder
     condition: Literal["class", "sound", "none"]
-    channels: Annotated[list[Positive], Field(min_length=1)]  # of the U-Net's levels, each half the size of the last
-    attention_levels: Annotated[int, Field(ge=0)]  # how many of the lowest levels have self-attention
+    """What the network is told: a class; a class and the embedding of a sound; nothing: clips are of no class."""
+    channels: Annotated[list[Positive], Field(min_length=1)]
+    """Of the U-Net's levels, each half the size of the last."""
+    attention_levels: Annotated[int, Field(ge=0)]
+    """How many of the lowest levels have self-attention."""
     layers_per_block: Positive
+    """Residual layers of every level."""
     train_timesteps: Annotated[int, Field(ge=10)]
+    """Noise levels of the schedule."""
     beta_schedule: Literal["linear", "squaredcos_cap_v2"]
-    # What the network predicts; a checkpoint brings its own. flow: flow matching, with levels of its own.
+    """How noise grows over the levels; a flow has its own."""
     prediction: Literal["v_prediction", "epsilon", "flow"]
-    # Noise levels to learn: all alike, or mean and deviation of the noise-to-signal ratio's logarithm, normal.
+    """What the network predicts. flow: flow matching, with levels of its own. A checkpoint brings its own."""
     log_sigma: Annotated[list[float], Field(min_length=2, max_length=2)] | None
-    min_snr_gamma: Annotated[float, Field(gt=0.0)] | None  # null: one weight for all levels
-    # The network's window where it is shorter than a clip: it learns random parts, and clips are made of several.
-    window_seconds: Annotated[float, Field(gt=0.0)] | None
+    """Noise levels to learn: mean and deviation of ln(noise / signal), normal; EDM: [-0.5, 1.2]. null: all alike."""
+    min_snr_gamma: Annotated[float, Field(gt=0.0)] | None
+    """Of the min-SNR weights of the levels. null: one weight for all."""
+    window_seconds: Annotated[Annotated[float, Field(gt=0.0)] | None, measured_in("s")]
+    """The network's window where it is shorter than a clip: it learns random parts, and clips are made of several.
+    null: the whole clip."""
     label_dropout: Unit
-    validation_share: Annotated[float, Field(ge=0.0, le=0.5)]  # of each class's recordings, left out to watch the loss
-    steps: Annotated[int, Field(ge=0)]  # 0: a checkpoint as it is
-    batch_size: Positive
+    """Share of the clips whose class is not told, for classifier-free guidance."""
+    validation_share: Annotated[float, Field(ge=0.0, le=0.5)]
+    """Share of each class's recordings that is left out to watch the loss."""
+    steps: Annotated[int, Field(ge=0), measured_in("steps")]
+    """Of the optimiser. 0: a checkpoint as it is."""
+    batch_size: Annotated[Positive, measured_in("clips")]
+    """Clips a step."""
     learning_rate: Annotated[float, Field(gt=0.0)]
-    warmup_steps: Annotated[int, Field(ge=0)]
+    """Of AdamW, at its highest."""
+    warmup_steps: Annotated[int, Field(ge=0), measured_in("steps")]
+    """In which the learning rate rises; then it falls as a cosine."""
     weight_decay: Annotated[float, Field(ge=0.0)]
+    """Of AdamW."""
     clip_norm: Annotated[float, Field(gt=0.0)]
+    """Longer gradients are shortened to it."""
     ema_decay: Unit
-    checkpoint_every: Positive  # steps between resumable checkpoints
+    """Of the averaged weights, which are those that are kept."""
+    checkpoint_every: Annotated[Positive, measured_in("steps")]
+    """Between resumable checkpoints, and between looks at the validation loss."""
     precision: Literal["auto", "float32", "bfloat16"]
+    """auto: bfloat16 where the processor multiplies it in hardware."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -201,29 +270,52 @@ Span = Annotated[list[Annotated[float, Field(ge=0.0)]], Field(min_length=2, max_
 class Generate(Settings):
     """How clips are made. Every clip draws its parents whatever the method, since the controls take them too."""
 
-    per_class: Annotated[int, Field(ge=0)]
-    # interpolation: parents inverted to noise, slerp, decoded. variation: the first parent noised part of the way and
-    # denoised. inpainting: the first parent made anew outside of keep_seconds. sampling: from noise and the class.
+    per_class: Annotated[int, Field(ge=0), measured_in("clips")]
+    """Clips made of every class, for each held-out fold. 0: an A/A check, every arm must equal base."""
     method: Method
-    parents: Annotated[int, Field(ge=2, le=8)]  # of an interpolation
-    alpha: Annotated[list[Unit], Field(min_length=1, max_length=2)]  # [0.5]: fixed; [0.2, 0.8]: drawn per clip
-    renormalize: bool  # mixed noises of a deviation above 1, that of noise, are brought down to it
-    strength: Annotated[list[Unit], Field(min_length=1, max_length=2)]  # of a variation, as alpha
-    keep_seconds: list[Span]  # of an inpainting: the spans kept of the first parent; [[0.0, 1.0]]: outpaint after 1 s
-    resamplings: Annotated[int, Field(ge=1, le=100)]  # of an inpainting: passes of every noise level
-    sampler: Literal["ddim", "ddpm", "dpm_solver", "heun"]
-    steps: Positive  # of the sampler and of the inversion
+    """interpolation: parents inverted to noise, slerp, decoded. variation: the first parent noised part of the way and
+    denoised. inpainting: the first parent made anew outside of keep_seconds. sampling: from noise and the class."""
+    parents: Annotated[int, Field(ge=2, le=8)]
+    """Of an interpolation."""
+    alpha: Annotated[list[Unit], Field(min_length=1, max_length=2)]
+    """Of an interpolation, the share of all parents but the first. [0.5]: fixed; [0.2, 0.8]: drawn per clip."""
+    renormalize: bool
+    """Mixed noises of a deviation above 1, that of noise, are brought down to it."""
+    strength: Annotated[list[Unit], Field(min_length=1, max_length=2)]
+    """Of a variation, the part of the way to noise and back; fixed or drawn, as alpha."""
+    keep_seconds: Annotated[list[Span], measured_in("s")]
+    """Of an inpainting: the spans kept of the first parent, within the clip; [[0.0, 1.0]]: outpaint after 1 s."""
+    resamplings: Annotated[int, Field(ge=1, le=100)]
+    """Of an inpainting: passes of every noise level."""
+    sampler: Literal[
+        "ddim",
+        "ddpm",
+        "dpm_solver",
+        "heun",
+    ]
+    """What goes from noise to clip. An inpainting wants ddim or ddpm."""
+    steps: Annotated[Positive, measured_in("steps")]
+    """Of the sampler and of the inversion; at most generator.train_timesteps."""
     inversion: Literal["fixed_point", "ddim"]
-    inversion_iterations: Positive  # network evaluations a step of fixed_point
-    max_reconstruction_db: Annotated[float, Field(gt=0.0)]  # the report calls a larger error of the inversion a fault
-    overlap: Annotated[float, Field(ge=0.0, le=0.9)]  # of neighbouring windows, where a clip is made of several
-    loop: bool  # clips that end as they start
-    guidance: Annotated[float, Field(ge=0.0)]  # 1: the conditional model alone
-    # Clips made for each one kept: a classifier of the training folds keeps those it believes most.
-    candidates: Annotated[int, Field(ge=1, le=100)]
-    batch_size: Positive
-    single_recording: Literal["error", "within"]  # a class with one training recording: stop, or pair its own slices
+    """What goes from clip to noise. ddim drifts, as audio-diffusion's encode does."""
+    inversion_iterations: Positive
+    """Network evaluations a step of fixed_point."""
+    max_reconstruction_db: Annotated[float, Field(gt=0.0), measured_in("dB")]
+    """The report calls a larger error of a clip inverted and decoded a fault."""
+    overlap: Annotated[float, Field(ge=0.0, le=0.9)]
+    """Of neighbouring windows, where a clip is made of several."""
+    loop: bool
+    """Clips that end as they start."""
+    guidance: Annotated[float, Field(ge=0.0)]
+    """Of classifier-free guidance. 1: the conditional model alone."""
+    candidates: Annotated[int, Field(ge=1, le=100), measured_in("clips")]
+    """Clips made for each one kept: a classifier of the training folds keeps those it believes most."""
+    batch_size: Annotated[Positive, measured_in("clips")]
+    """Clips at once; it does not decide what they are."""
+    single_recording: Literal["error", "within"]
+    """A class with one training recording: stop, or pair its own slices."""
     precision: Literal["auto", "float32", "bfloat16"]
+    """auto: bfloat16 where the processor multiplies it in hardware."""
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
@@ -243,24 +335,35 @@ class Generate(Settings):
 class Invert(Settings):
     """Mel spectrogram to audio."""
 
-    # griffin_lim and admm hold to magnitudes guessed from the mel, mel_griffin_lim to the mel alone.
     method: Literal["griffin_lim", "admm", "mel_griffin_lim"]
-    mel_inversion: Literal["pseudo_inverse", "nnls"]  # how those magnitudes are guessed
+    """griffin_lim and admm hold to magnitudes guessed from the mel, mel_griffin_lim to the mel alone."""
+    mel_inversion: Literal["pseudo_inverse", "nnls"]
+    """How those magnitudes are guessed."""
     nnls_iterations: Positive
+    """Of nnls."""
     iterations: Positive
-    momentum: Annotated[float, Field(ge=0.0, lt=1.0)]  # of projections: fast Griffin-Lim has 0.99, admm bears 0.2
-    rho: Annotated[float, Field(gt=0.0)]  # of admm
-    vocoder: str | None  # Vocos or BigVGAN that the audio goes through at last: a folder or a hub name
+    """Of the phase reconstruction."""
+    momentum: Annotated[float, Field(ge=0.0, lt=1.0)]
+    """Of its projections: fast Griffin-Lim has 0.99, admm bears 0.2."""
+    rho: Annotated[float, Field(gt=0.0)]
+    """Of admm."""
+    vocoder: str | None
+    """Vocos or BigVGAN that the audio goes through at last: a folder, or a Hugging Face hub name. null: none."""
 
 
 class Waveform(Settings):
     """The control `waveform`: ranges of audiomentations' transforms, each applied with ``probability``."""
 
     probability: Unit
-    shift: Unit  # largest part of the clip it is shifted by, either way
-    pitch_semitones: Annotated[float, Field(ge=0.0, le=24.0)]
-    gain_db: Annotated[float, Field(ge=0.0)]
-    noise_snr_db: Annotated[list[float], Field(min_length=2, max_length=2)]  # lowest and highest
+    """Of each transform, for each clip."""
+    shift: Unit
+    """Largest part of the clip it is shifted by, either way."""
+    pitch_semitones: Annotated[float, Field(ge=0.0, le=24.0), measured_in("semitones")]
+    """Largest change of pitch, either way."""
+    gain_db: Annotated[float, Field(ge=0.0), measured_in("dB")]
+    """Largest change of level, either way."""
+    noise_snr_db: Annotated[list[float], Field(min_length=2, max_length=2), measured_in("dB")]
+    """Lowest and highest signal-to-noise ratio of the white noise added."""
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
@@ -271,7 +374,9 @@ class SpecAugment(Settings):
     """The control `specaugment`: two masks of each kind, at most this part of the axis each."""
 
     frequency: Unit
+    """Of the bands, the widest mask."""
     time: Unit
+    """Of the frames, the widest mask."""
 
 
 class Bare(Settings):
@@ -281,36 +386,57 @@ class Bare(Settings):
 class Controls(Settings):
     """What each control is made with, by its name."""
 
+    # The strings say in the report what an arm is trained on.
     duplicate: Bare
+    """and as many copies of the same parents"""
     waveform: Waveform
+    """shift, pitch, gain and noise on the waveform"""
     specaugment: SpecAugment
+    """masked bands of time and frequency"""
     mixup: Bare
+    """and the mixtures of the same pairs"""
     resynthesis: Bare
+    """and the same parents through mel and phase reconstruction alone"""
 
 
 class Classifier(Settings):
     """Three (or more) convolutional blocks, global average pooling and two linear layers."""
 
     channels: Annotated[list[Positive], Field(min_length=1)]
+    """Of its convolutional blocks."""
     kernel: Annotated[int, Field(ge=1, le=15)]
+    """Side of the convolutions' kernels."""
     padding: Annotated[int, Field(ge=0, le=7)]
-    pool: Annotated[int, Field(ge=1, le=8)]  # side of the max pooling after each convolution; 1: none
+    """On every side of a convolution's input."""
+    pool: Annotated[int, Field(ge=1, le=8)]
+    """Side of the max pooling after each convolution. 1: none."""
     batch_norm: bool
+    """After each convolution."""
     hidden: Positive
+    """Units of the first linear layer."""
 
 
 class Training(Settings):
     """How every arm's classifier is trained: one budget, either steps or epochs."""
 
-    steps: Positive | None
-    epochs: Positive | None
-    batch_size: Annotated[int, Field(ge=2)]
+    steps: Annotated[Positive | None, measured_in("steps")]
+    """Of the optimiser, the same in every arm. null: epochs instead."""
+    epochs: Annotated[Positive | None, measured_in("epochs")]
+    """Passes over an arm's training set, so that arms with extra clips take more steps. null: steps instead."""
+    batch_size: Annotated[int, Field(ge=2), measured_in("clips")]
+    """Clips a step."""
     learning_rate: Annotated[float, Field(gt=0.0)]
+    """Of AdamW, at its highest."""
     weight_decay: Annotated[float, Field(ge=0.0)]
+    """Of AdamW."""
     schedule: Literal["constant", "cosine"]
-    average_decay: Annotated[float, Field(ge=0.0, lt=1.0)]  # of the averaged weights; 0: the last weights themselves
-    evaluations: Positive  # how often the test fold is looked at for the curves
+    """Of the learning rate."""
+    average_decay: Annotated[float, Field(ge=0.0, lt=1.0)]
+    """Of the averaged weights. 0: the last weights themselves."""
+    evaluations: Positive
+    """How often the test fold is looked at for the curves."""
     precision: Literal["auto", "float32", "bfloat16"]
+    """auto: bfloat16 where the processor multiplies it in hardware."""
 
     @model_validator(mode="after")
     def _one_budget(self) -> Self:
@@ -325,8 +451,11 @@ class Evaluate(Settings):
     """The statistics and pictures of the report."""
 
     bootstrap: Annotated[int, Field(ge=100)]
+    """Resamples of the intervals."""
     confidence: Annotated[float, Field(gt=0.5, lt=1.0)]
+    """Of the intervals."""
     seed: Seed
+    """Of the resamples."""
 
 
 Style = Literal[
@@ -344,14 +473,24 @@ Style = Literal[
 class Music(Settings):
     """The embedded music: compositions drawn from the seed, each played in every style, and a prelude by Bach."""
 
-    sample_rate: Annotated[int, Field(ge=8000, le=48000)]  # Hz
+    sample_rate: Annotated[int, Field(ge=8000, le=48000), measured_in("Hz")]
+    """Of the audio that is written."""
     styles: Annotated[list[Style], Field(min_length=2)]
-    pieces: Positive  # compositions to train on
-    held_out_pieces: Positive  # compositions that are only listened to
-    bars: Annotated[int, Field(ge=2, le=64)]  # of four beats, in every composition
-    tempo: Annotated[list[Annotated[float, Field(ge=40.0, le=240.0)]], Field(min_length=2, max_length=2)]  # beats/min
-    captions: Annotated[int, Field(ge=1, le=20)]  # of every piece
-    bach_bars: Annotated[int, Field(ge=1, le=35)]  # of the prelude, from its beginning
+    """Each plays every composition."""
+    pieces: Positive
+    """Compositions to train on."""
+    held_out_pieces: Positive
+    """Compositions that are only listened to."""
+    bars: Annotated[int, Field(ge=2, le=64), measured_in("bars")]
+    """Of four beats, in every composition."""
+    tempo: Annotated[
+        list[Annotated[float, Field(ge=40.0, le=240.0)]], Field(min_length=2, max_length=2), measured_in("beats/min")
+    ]
+    """Slowest and fastest."""
+    captions: Annotated[int, Field(ge=1, le=20)]
+    """Of every piece."""
+    bach_bars: Annotated[int, Field(ge=1, le=35), measured_in("bars")]
+    """Of the prelude, from its beginning."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -363,20 +502,20 @@ class Music(Settings):
 class StyleImage(Settings):
     """The spectrogram images of a stylizer: Riffusion's parameters by their names, and a window's columns."""
 
-    sample_rate: Annotated[int, Field(ge=8000, le=48000)]
-    """Of the sound that is made, in Hz; music of other rates is resampled."""
-    step_size_ms: Positive
-    """From one column to the next, in ms."""
-    window_duration_ms: Positive
-    """The window of the Fourier transform, in ms."""
-    padded_duration_ms: Positive
-    """The window with its padding, in ms."""
+    sample_rate: Annotated[int, Field(ge=8000, le=48000), measured_in("Hz")]
+    """Of the sound that is made; music of other rates is resampled."""
+    step_size_ms: Annotated[Positive, measured_in("ms")]
+    """From one column to the next."""
+    window_duration_ms: Annotated[Positive, measured_in("ms")]
+    """The window of the Fourier transform."""
+    padded_duration_ms: Annotated[Positive, measured_in("ms")]
+    """The window with its padding."""
     num_frequencies: Annotated[int, Field(ge=8, le=1024)]
     """Mel bands, the image's height."""
-    min_frequency: Annotated[int, Field(ge=0)]
-    """Of the lowest band, in Hz."""
-    max_frequency: Positive
-    """Of the highest band, in Hz."""
+    min_frequency: Annotated[int, Field(ge=0), measured_in("Hz")]
+    """Of the lowest band."""
+    max_frequency: Annotated[Positive, measured_in("Hz")]
+    """Of the highest band."""
     power_for_image: Annotated[float, Field(gt=0.0, le=1.0)]
     """A pixel is a magnitude to this power: the lower, the brighter the quiet parts."""
     width: Annotated[int, Field(ge=8, le=4096)]
@@ -521,11 +660,16 @@ class Stylize(Settings):
 class Params(Settings):
     """Everything params.yaml holds."""
 
-    seed: Seed  # of the data and the generated clips
-    folds: Annotated[list[Positive], Field(min_length=1)]  # held out one at a time; all other folds train
-    seeds: Annotated[list[Seed], Field(min_length=1)]  # of the classifiers
+    seed: Seed
+    """Of the data and the generated clips."""
+    folds: Annotated[list[Positive], Field(min_length=1)]
+    """Held out one at a time; all other folds train."""
+    seeds: Annotated[list[Seed], Field(min_length=1)]
+    """Of the classifiers: every arm is trained with each."""
     controls: list[Control]
-    processes: Positive  # that train a generator or make clips together, by accelerate launch
+    """Arms beside base and aug."""
+    processes: Positive
+    """That train a generator or make clips together, by accelerate launch."""
     data: Data
     features: Features
     generator: Generator

@@ -2,9 +2,11 @@
 
 import html
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import yaml
+from rich.console import Console
+from rich.text import Text
 
 from soundaug.audit import Audit
 from soundaug.evaluation import Metrics, Study, p_text, points, verdict
@@ -104,8 +106,11 @@ def render(study: Study, metrics: Metrics, audit: Audit, params: Params, figures
     return "\n\n".join(part.strip("\n") for part in parts if part) + "\n"
 
 
-def summary(metrics: Metrics, params: Params) -> str:
-    """A table for the terminal: accuracy of every arm and its difference to base, with intervals; then the verdict."""
+def summary(metrics: Metrics, params: Params) -> Text:
+    """A table for the terminal: accuracy of every arm and its difference to base, with intervals; then the verdict.
+
+    Where there is colour, differences whose interval leaves 0 out are green (above) or red (below).
+    """
     rows = [("arm", "accuracy %", "interval", "minus base", "interval", "p")]
     for arm in params.arms:
         found, delta = metrics[arm]["accuracy"], delta_of(metrics, arm)
@@ -117,7 +122,20 @@ def summary(metrics: Metrics, params: Params) -> str:
             rows.append((*row, points(delta["mean"]), interval_text(delta), p_text(delta.get("p_value"))))
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-    return "\n".join([*lines, "", verdict(metrics, params)])
+    styles = ["bold", *(_style(delta_of(metrics, arm)) for arm in params.arms)]
+    table = Text("\n").join(Text(line, style) for line, style in zip(lines, styles, strict=True))
+    return table.append("\n\n").append(verdict(metrics, params), "bold")
+
+
+def print_summary(metrics: Metrics, params: Params) -> None:
+    """Print the `summary`, in colour on a terminal unless NO_COLOR is set; lines are as long as they are."""
+    Console(highlight=False, soft_wrap=True).print(summary(metrics, params))
+
+
+def _style(delta: Mapping[str, float] | None) -> str:
+    if delta is None or delta["ci_low"] <= 0 <= delta["ci_high"]:
+        return ""
+    return "green" if delta["ci_low"] > 0 else "red"
 
 
 def _table(table: Table) -> str:

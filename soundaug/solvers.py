@@ -149,7 +149,12 @@ class Heun(Solver):
         return math.sqrt(then) * (x / math.sqrt(now) + (sigma_then - sigma_now) * slope)
 
 
-SOLVERS: dict[str, type[Solver]] = {"ddim": DDIM, "ddpm": DDPM, "dpm_solver": DPMSolver, "heun": Heun}
+SOLVERS: dict[str, type[Solver]] = {
+    "ddim": DDIM,
+    "ddpm": DDPM,
+    "dpm_solver": DPMSolver,
+    "heun": Heun,
+}
 
 
 def invert_ddim(x: torch.Tensor, ladder: Ladder, denoise: Denoise) -> torch.Tensor:

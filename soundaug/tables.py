@@ -8,16 +8,12 @@ from soundaug import stats
 from soundaug.audit import Audit
 from soundaug.evaluation import Metrics, Study, accuracy_table, best_control, p_text, points
 from soundaug.generator_report import goals
-from soundaug.params import Params
+from soundaug.params import Controls, Params
 
 ARMS = {
     "base": "the real training clips alone",
     "aug": "and the clips made by diffusion",
-    "duplicate": "and as many copies of the same parents",
-    "waveform": "shift, pitch, gain and noise on the waveform",
-    "specaugment": "masked bands of time and frequency",
-    "mixup": "and the mixtures of the same pairs",
-    "resynthesis": "and the same parents through mel and phase reconstruction alone",
+    **{name: field.description or "" for name, field in Controls.model_fields.items()},
 }
 
 PRIMARY = (

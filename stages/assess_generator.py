@@ -1,4 +1,7 @@
-"""assess_generator: how good one held-out fold's generated clips are by its base classifier, and what they copy."""
+"""assess_generator: how good one held-out fold's generated clips are by its base classifier, and what they copy.
+
+Reads data/features, data/generated/fold<fold> and data/runs/base, writes closest.csv and quality.json beside the clips.
+"""
 
 import argparse
 from dataclasses import astuple, fields

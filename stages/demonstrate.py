@@ -1,4 +1,7 @@
-"""demonstrate: the sounds of the report: pairs of the first held-out fold, mixtures, inversion, the closest copies."""
+"""demonstrate: the sounds of the report: pairs of the first held-out fold, mixtures, inversion, the closest copies.
+
+Reads data/raw, data/features, data/generated and data/models/generator, writes data/demonstration.
+"""
 
 import argparse
 from pathlib import Path

@@ -1,5 +1,10 @@
-"""Compare the arms: metrics, tables for plots, figures and the report. Nothing is written where a leak is found."""
+"""evaluate: compare the arms; metrics, tables for plots, figures, the report and its page.
 
+Reads data/runs, data/features, data/generated, data/models and data/demonstration, once data/music is there; writes
+metrics.json, environment.json, report.md, index.html, plots/ and figures/ to reports/. Nothing where a leak is found.
+"""
+
+import argparse
 from pathlib import Path
 
 from soundaug import evaluation, generator_report, plots, report
@@ -20,6 +25,7 @@ REPORTS = Path("reports")
 
 def main() -> None:
     """Read data/runs and what led to it, write reports/."""
+    argparse.ArgumentParser(description=__doc__).parse_args()
     params = load_params()
     found = audit(DATA, params)
     study = evaluation.load_study(DATA, params)
@@ -71,7 +77,7 @@ def main() -> None:
         partial.write_text(text, encoding="utf-8")
     with whole(REPORTS / "index.html") as partial:
         partial.write_text(page, encoding="utf-8")
-    print(report.summary(metrics, params))
+    report.print_summary(metrics, params)
     print(f"\nreport: {REPORTS / 'index.html'}, {REPORTS / 'report.md'}")
 
 

@@ -1,5 +1,9 @@
-"""featurize: every clip's mel spectrogram, packed per fold, from data/raw to data/features."""
+"""featurize: every clip's mel spectrogram, packed per fold.
 
+Reads data/raw, writes data/features.
+"""
+
+import argparse
 from pathlib import Path
 
 from soundaug.audio import ClipProblem
@@ -25,6 +29,7 @@ FEATURES = Path("data/features")
 
 
 def main() -> None:
+    argparse.ArgumentParser(description=__doc__).parse_args()
     params = load_params()
     clips = read_clips(RAW / TABLE)
     classes = class_names(clips)

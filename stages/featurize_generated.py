@@ -1,4 +1,7 @@
-"""featurize_generated: the audio that invert wrote through the same front end as real audio."""
+"""featurize_generated: the audio that invert wrote through the same front end as real audio.
+
+Reads the clips in data/generated/fold<fold>, writes features.npz and resynthesis.npz beside them.
+"""
 
 import argparse
 from pathlib import Path

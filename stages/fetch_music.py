@@ -1,5 +1,9 @@
-"""fetch_music: short pieces in several styles with captions, and a prelude by Bach, to data/music."""
+"""fetch_music: short pieces in several styles with captions, and a prelude by Bach.
 
+Writes data/music; nothing is downloaded.
+"""
+
+import argparse
 from pathlib import Path
 
 from soundaug.errors import run_stage
@@ -11,6 +15,7 @@ MUSIC = Path("data/music")
 
 
 def main() -> None:
+    argparse.ArgumentParser(description=__doc__).parse_args()
     params = load_params()
     with whole(MUSIC) as folder:
         pieces = play_corpus(folder, params.music, params.seed)

@@ -1,4 +1,8 @@
-"""generate: new clips of one held-out fold's generator, each made of training clips by ``generate.method``."""
+"""generate: new clips of one held-out fold's generator, each made of training clips by generate.method.
+
+Reads data/features, data/models/generator/fold<fold> and, where there are candidates, data/models/selector/fold<fold>;
+writes mels.npz, pairs.csv and summary.json to data/generated/fold<fold>.
+"""
 
 import argparse
 from pathlib import Path

@@ -1,4 +1,7 @@
-"""invert: generated mels to audio, and the first parents' mels the same way for the resynthesis control."""
+"""invert: generated mels to audio, and the first parents' mels the same way for the resynthesis control.
+
+Reads data/features and data/generated/fold<fold>, writes clips/ and resynthesized.npy there.
+"""
 
 import argparse
 from pathlib import Path

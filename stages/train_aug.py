@@ -1,4 +1,7 @@
-"""train_aug: the classifier trained on real clips and the clips that diffusion made from them."""
+"""train_aug: the classifier trained on real clips and the clips that diffusion made from them.
+
+Reads data/features and data/generated/fold<fold>, writes data/runs/aug/fold<fold>/seed<seed>.
+"""
 
 import argparse
 from pathlib import Path

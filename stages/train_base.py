@@ -1,4 +1,7 @@
-"""train_base: the classifier trained on real clips alone."""
+"""train_base: the classifier trained on real clips alone.
+
+Reads data/features, writes data/runs/base/fold<fold>/seed<seed>.
+"""
 
 import argparse
 from pathlib import Path

@@ -1,4 +1,7 @@
-"""train_control: the classifier trained on real clips and as many extra clips that cost no generator."""
+"""train_control: the classifier trained on real clips and as many extra clips that cost no generator.
+
+Reads data/raw, data/features and data/generated/fold<fold>, writes data/runs/<control>/fold<fold>/seed<seed>.
+"""
 
 import argparse
 from pathlib import Path
@@ -16,7 +19,7 @@ FEATURES = Path("data/features")
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--control", choices=get_args(Control), required=True)
+    parser.add_argument("--control", choices=get_args(Control), required=True, help="what the clips are made by")
     parser.add_argument("--fold", type=int, required=True, help="the fold held out")
     parser.add_argument("--seed", type=int, required=True, help="of weights and batches")
     args = parser.parse_args()

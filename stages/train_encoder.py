@@ -1,4 +1,7 @@
-"""train_encoder: a classifier of the training folds whose embeddings of sounds condition the generator."""
+"""train_encoder: a classifier of the training folds whose embeddings of sounds condition the generator.
+
+Reads data/features, writes data/models/encoder/fold<fold>; needed by generator.condition: sound alone.
+"""
 
 import argparse
 from pathlib import Path

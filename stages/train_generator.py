@@ -1,4 +1,7 @@
-"""train_generator: the diffusion model of one held-out fold, trained on every other fold."""
+"""train_generator: the diffusion model of one held-out fold, trained on every other fold.
+
+Reads data/features and data/models/encoder/fold<fold>, writes data/models/generator/fold<fold>.
+"""
 
 import argparse
 from pathlib import Path

@@ -1,4 +1,7 @@
-"""train_selector: the classifier that picks among candidates, trained on a held-out fold's training folds alone."""
+"""train_selector: the classifier that picks among candidates, trained on a held-out fold's training folds alone.
+
+Reads data/features, writes data/models/selector/fold<fold>; needed where generate.candidates is above 1.
+"""
 
 import argparse
 from pathlib import Path

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from soundaug.audio import ClipProblem, check_audible, fit, from_pcm16, read_mono, to_pcm16, write_flac
+from soundaug.audio import ClipProblem, check_audible, fit, from_pcm16, read_channels, read_mono, to_pcm16, write_flac
 
 RATE = 16000
 HALF_LSB = 0.5 / 2**15
@@ -69,6 +69,17 @@ def test_stereo_is_the_mean_of_its_channels(tmp_path: Path) -> None:
     left, right = sine(RATE, 440.0, 0.5), sine(RATE, 1000.0, 0.25)
     soundfile.write(tmp_path / "clip.wav", np.stack([left, right], axis=1), RATE, subtype="FLOAT")
     assert np.abs(read_mono(tmp_path / "clip.wav", RATE) - (left + right) / 2).max() < 1e-7
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3, 6])
+@pytest.mark.parametrize("subtype", ["PCM_16", "PCM_24", "FLOAT"])
+def test_samples_are_libsndfiles_and_their_mean_is_numpys(tmp_path: Path, channels: int, subtype: str) -> None:
+    """To the bit, though both are reached another way."""
+    samples = np.random.default_rng(channels).uniform(-1, 1, (500, channels))
+    soundfile.write(tmp_path / "clip.wav", samples, RATE, subtype=subtype)
+    read, _ = soundfile.read(tmp_path / "clip.wav", dtype="float32", always_2d=True)
+    assert np.array_equal(read_channels(tmp_path / "clip.wav")[0], read.T)
+    assert np.array_equal(read_mono(tmp_path / "clip.wav", RATE), read.mean(axis=1))
 
 
 def test_opposite_channels_cancel_and_are_silent(tmp_path: Path) -> None:

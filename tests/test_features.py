@@ -2,6 +2,7 @@
 
 import csv
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from tiny import tiny_params, write_params
 from soundaug.audio import ClipProblem, fit, read_mono
 from soundaug.classifier import SoundClassifier
 from soundaug.errors import StudyError, run_stage
-from soundaug.features import CHUNK, MelFrontEnd, mels_of_files, mels_of_waveforms
+from soundaug.features import MelFrontEnd, mels_of_files, mels_of_waveforms
 from soundaug.packed import ClipSet
 from soundaug.params import Features, Params, load_params
 from stages import featurize
@@ -174,16 +175,6 @@ def test_files_all_at_once_are_files_one_by_one(tmp_path: Path) -> None:
     assert (mels[0][:, 8000 // 256 + 4 :] == -60.0).all()
 
 
-def test_more_files_than_a_chunk(tmp_path: Path) -> None:
-    paths = write_corpus(tmp_path, 3)
-    order = [paths[number % 3] for number in range(CHUNK + 5)]
-    mels, kept = mels_of_files(order, front_end(n_mels=8, hop_length=1024), lambda *_: None, "test")
-    assert kept == list(range(CHUNK + 5))
-    for number in range(3, CHUNK + 5):
-        np.testing.assert_allclose(mels[number], mels[number % 3], atol=1e-4)
-    assert np.abs(mels[0] - mels[1]).mean() > 0.5
-
-
 def test_nothing_usable_gives_no_mels(tmp_path: Path) -> None:
     mels, kept = mels_of_files([tmp_path / "a.wav", tmp_path / "b.wav"], front_end(), lambda *_: None, "test")
     assert (mels.shape, kept) == ((0, 40, 63), [])
@@ -197,13 +188,24 @@ def test_a_callback_that_raises_ends_it(tmp_path: Path) -> None:
         mels_of_files([*write_corpus(tmp_path, 2), tmp_path / "missing.wav"], front_end(), stop, "test")
 
 
-def test_waveforms_in_chunks_are_waveforms_alone() -> None:
-    waveforms = noise(CHUNK + 3, 4000).numpy()
-    settings = {"clip_seconds": 0.25, "n_mels": 8, "hop_length": 1024}
-    mels = mels_of_waveforms(waveforms, front_end(**settings))
-    alone = np.concatenate([mels_of_waveforms(one[None], front_end(**settings)) for one in waveforms])
-    np.testing.assert_allclose(mels, alone, atol=1e-4)
-    assert mels.shape == (CHUNK + 3, 8, 4)
+def test_any_number_of_cores_gives_the_same_bytes(tmp_path: Path) -> None:
+    paths, one, before = write_corpus(tmp_path, 5), front_end(), torch.get_num_threads()
+    found = []
+    for threads in (1, 2, 3):
+        torch.set_num_threads(threads)
+        found.append(mels_of_files(paths, one, lambda *_: None, "test")[0].tobytes())
+    torch.set_num_threads(before)
+    assert found[1:] == found[:1] * 2
+
+
+def test_waveforms_all_at_once_are_waveforms_alone() -> None:
+    waveforms = noise(5, 4000).numpy()
+    one = front_end(clip_seconds=0.25, n_mels=8, hop_length=1024)
+    mels = mels_of_waveforms(waveforms, one)
+    assert (mels.shape, mels.dtype) == ((5, 8, 4), np.float32)
+    for mel, waveform in zip(mels, waveforms, strict=True):
+        np.testing.assert_allclose(mel, one(torch.from_numpy(waveform)[None])[0].numpy(), atol=1e-4)
+    assert mels_of_waveforms(waveforms[:0], one).shape == (0, 8, 4)
 
 
 # the stage
@@ -212,6 +214,7 @@ def test_waveforms_in_chunks_are_waveforms_alone() -> None:
 @pytest.fixture
 def corpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """data/raw with 2 classes x 2 folds x 2 clips of a recording each."""
+    monkeypatch.setattr(sys, "argv", ["featurize"])
     monkeypatch.chdir(tmp_path)
     raw = tmp_path / "data" / "raw"
     rows = []

@@ -2,6 +2,7 @@
 
 import csv
 import hashlib
+import sys
 import tarfile
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 import soundfile
 import yaml
 
+from soundaug import sources
 from soundaug.corpus import URBANSOUND8K_CLASSES, audio_path, read_clips, read_excluded
 from soundaug.download import ARCHIVE
 from soundaug.errors import StudyError, run_stage
@@ -23,7 +25,8 @@ TABLE = Path("data/raw/metadata/UrbanSound8K.csv")
 @pytest.fixture(autouse=True)
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(fetch, "DOWNLOADS", Path(".scratch/download"))
+    monkeypatch.setattr(sys, "argv", ["fetch"])
+    monkeypatch.setattr(sources, "DOWNLOADS", Path(".scratch/download"))
     return tmp_path
 
 

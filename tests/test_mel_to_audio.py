@@ -163,6 +163,23 @@ def test_neither_order_nor_neighbours_matter() -> None:
     assert np.array_equal(alone[0], together[1])
 
 
+@pytest.mark.parametrize("phase", [PHASE, MEL_PHASE], ids=["griffin_lim", "mel_griffin_lim"])
+def test_any_number_of_cores_gives_the_same_samples(phase: MelToAudio) -> None:
+    target, before = log_mels(harmonic(220.0), harmonic(310.0), harmonic(400.0)), torch.get_num_threads()
+    found = []
+    for threads in (1, 2):
+        torch.set_num_threads(threads)
+        found.append(sound(target, [1, 2, 3], phase, "test"))
+    torch.set_num_threads(before)
+    assert np.array_equal(found[0][0], found[1][0])
+    assert found[0][1] == found[1][1]
+
+
+def test_no_mels_give_no_samples() -> None:
+    samples, errors = sound(np.empty((0, 48, SETTINGS.n_frames), np.float32), [], PHASE, "test")
+    assert (samples.shape, samples.dtype, errors) == ((0, 8000), np.int16, [])
+
+
 def test_a_clip_past_full_scale_is_turned_down_as_a_whole() -> None:
     loud, quiet = log_mels(harmonic(220.0, 2.0)), log_mels(harmonic(220.0, 0.2))
     samples, errors = sound(np.concatenate([loud, quiet]), [1, 1], PHASE, "test")

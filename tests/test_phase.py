@@ -5,13 +5,16 @@ import torch
 import torchaudio
 
 from soundaug.features import MelFrontEnd
+from soundaug.mel_bands import MelBands
 from soundaug.params import Features
 from soundaug.phase import (
     Stft,
     admm,
+    by_frames,
     first_spectra,
     griffin_lim,
     mel_griffin_lim,
+    power_of,
     spectral_convergence_db,
     with_magnitudes,
 )
@@ -59,6 +62,32 @@ def test_a_short_window_is_padded() -> None:
     assert (stft.waveform(found) - waveforms).abs().max() < 1e-5
 
 
+@pytest.mark.parametrize(("n_fft", "hop", "win"), [(512, 128, 512), (512, 150, 512), (400, 170, 333), (256, 64, 99)])
+def test_the_inverse_is_torchs(n_fft: int, hop: int, win: int) -> None:
+    """Of inconsistent spectra too, whichever parts of a window a hop is."""
+    stft = Stft(n_fft, hop, RATE, win)
+    frames = 1 + RATE // hop
+    spectra = torch.randn(2, n_fft // 2 + 1, frames, dtype=torch.complex64, generator=torch.Generator().manual_seed(2))
+    wanted = torch.istft(spectra, n_fft, hop, win, torch.hann_window(win), length=RATE)
+    found = stft.waveform(spectra)
+    assert found.shape == (2, RATE)
+    assert (found - wanted).abs().max() < 1e-5 * wanted.abs().max()
+    assert torch.equal(stft.waveform(spectra[1]), found[1])
+    longer = Stft(n_fft, hop, RATE + n_fft, win).waveform(spectra)  # what no frame reaches is silence
+    assert (longer[:, (frames - 1) * hop + n_fft // 2 :] == 0).all()
+
+
+def test_by_frames_is_a_matter_of_memory_alone() -> None:
+    magnitudes = torch.rand(2, 5, 7)
+    assert torch.equal(by_frames(magnitudes), magnitudes)
+    assert by_frames(magnitudes).stride() == (35, 1, 5)
+    assert by_frames(STFT.spectrum(chord())).stride() == STFT.spectrum(chord()).stride()
+
+
+def test_power_is_the_square_of_the_magnitudes() -> None:
+    assert torch.allclose(power_of(torch.tensor([3 + 4j, -1j, 0j])), torch.tensor([25.0, 1.0, 0.0]))
+
+
 def test_spectral_convergence_of_known_audio() -> None:
     waveforms = chord()
     magnitudes = STFT.spectrum(waveforms).abs()
@@ -83,16 +112,16 @@ def test_phases_are_the_seeds() -> None:
 @pytest.mark.parametrize("momentum", [0.0, 0.99])
 def test_griffin_lim_is_torchaudios(momentum: float) -> None:
     """From the same first phases, by the same algorithm: torchaudio starts at phase 0 without rand_init."""
-    magnitudes = STFT.spectrum(chord()).abs()
+    magnitudes = STFT.spectrum(chord().double()).abs()  # what is rounded grows from projection to projection
     wanted = torchaudio.functional.griffinlim(
-        magnitudes, torch.hann_window(512), 512, 128, 512, 1.0, 12, momentum, RATE, False
+        magnitudes, torch.hann_window(512, dtype=torch.float64), 512, 128, 512, 1.0, 12, momentum, RATE, False
     )
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
             "soundaug.phase.first_spectra", lambda magnitudes, seeds: torch.complex(magnitudes, 0 * magnitudes)
         )
         found = griffin_lim(magnitudes, STFT, SEEDS, 12, momentum)
-    assert (found - wanted).abs().max() < 1e-3 * wanted.abs().max()
+    assert (found - wanted).abs().max() < 1e-6 * wanted.abs().max()
 
 
 def test_the_fast_variant_and_admm_come_closer() -> None:
@@ -136,7 +165,7 @@ def test_the_mel_is_what_is_held() -> None:
     first = (torch.linalg.pinv(front_end.filters) @ wanted).clamp(min=0).sqrt()
 
     def error(iterations: int) -> float:
-        made = mel_griffin_lim(wanted, front_end.filters, first, STFT, SEEDS, iterations, 0.8)
+        made = mel_griffin_lim(wanted, MelBands(front_end.filters), first, STFT, SEEDS, iterations, 0.8)
         return float((front_end.to_db(front_end.power(made)) - front_end.to_db(wanted)).square().mean().sqrt())
 
     errors = [error(iterations) for iterations in (1, 8, 64)]

@@ -224,6 +224,18 @@ def test_what_the_generator_is_measured_by_goes_into_the_report() -> None:
     assert classifiers == [f"data/runs/base/fold{fold}/seed{PARAMS['seeds'][0]}" for fold in PARAMS["folds"]]
 
 
+def test_evaluate_comes_last() -> None:
+    """Time and memory of every other stage are in its report."""
+    before, queue = set(), ["evaluate"]
+    while queue:
+        read = [path for stage, path in every("deps") if stage == queue[-1] and path.startswith("data/")]
+        queue.pop()
+        made = {stage for stage, out in every("outs") for path in read if inside(out, path) or inside(path, out)}
+        queue += made - before
+        before |= made
+    assert before == set(STAGES) - {"evaluate"}
+
+
 def test_a_fold_reads_its_own_fold_only() -> None:
     for name, stage in STAGES.items():
         for item in items(stage):

@@ -3,6 +3,7 @@
 import csv
 import json
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from soundaug.audit import audit
 from soundaug.errors import StudyError
 from soundaug.evaluation import compute_metrics, load_study
 from soundaug.params import Params
-from soundaug.report import escape, render, summary
+from soundaug.report import escape, print_summary, render, summary
 from stages import evaluate
 
 ODD = ("<script>alert(1)</script>", "a|b*c_d", "狗叫 & Straße\n$x$")
@@ -101,11 +102,36 @@ def test_random_split_is_called_leaky(tmp_path: Path) -> None:
 def test_summary_for_the_terminal(tmp_path: Path) -> None:
     fake_study(tmp_path, fake_params())
     metrics = compute_metrics(load_study(tmp_path, fake_params()), fake_params(), tmp_path)
-    lines = summary(metrics, fake_params()).splitlines()
+    text = summary(metrics, fake_params())
+    lines = text.plain.splitlines()
     assert lines[1].split()[:2] == ["base", "62.5"]
     assert lines[2].split()[:2] == ["aug", "75.0"]
     assert "+12.5" in lines[2]
     assert lines[-1].startswith("Diffusion augmentation")
+    coloured = {text.plain[span.start : span.end].split()[0]: span.style for span in text.spans}
+    assert coloured == {"arm": "bold", "aug": "green", "Diffusion": "bold"}
+
+
+@pytest.mark.parametrize(("terminal", "no_color", "green"), [(True, "", True), (True, "1", False), (False, "", False)])
+def test_colour_is_for_terminals_and_those_who_want_it(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    terminal: bool,
+    no_color: str,
+    green: bool,
+) -> None:
+    fake_study(tmp_path, fake_params())
+    metrics = compute_metrics(load_study(tmp_path, fake_params()), fake_params(), tmp_path)
+    monkeypatch.delenv("FORCE_COLOR", raising=False)
+    monkeypatch.setenv("NO_COLOR", no_color)
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: terminal)
+    print_summary(metrics, fake_params())
+    told = capsys.readouterr().out
+    assert ("\x1b[32maug" in told) == green
+    assert ("\x1b" in told) == terminal  # without colour the header and the verdict are still bold
+    assert max(map(len, told.splitlines())) > 100  # the verdict is one line
 
 
 @pytest.fixture
@@ -114,6 +140,7 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     fake_study(tmp_path / "data", params)
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(params.model_dump()), encoding="utf-8")
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["evaluate"])
     return tmp_path
 
 

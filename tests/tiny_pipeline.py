@@ -124,8 +124,8 @@ def run_pipeline(params: Params) -> None:
             run("train_aug", "--fold", fold, "--seed", seed)
             for control in params.controls:
                 run("train_control", "--control", control, "--fold", fold, "--seed", seed)
-    run("demonstrate")
     run("fetch_music")
+    run("demonstrate")
     run("train_stylizer")
     run("stylize")
     run("evaluate")

@@ -54,7 +54,7 @@ def play_corpus(folder: Path, settings: Music, seed: int, n_jobs: int = -1) -> l
     tasks = [(style, split, n) for style in settings.styles for split in SPLITS for n in range(counts[split])]
     with Parallel(n_jobs=n_jobs, return_as="generator", batch_size=4) as parallel:
         made = parallel(delayed(_play_piece)(folder, settings, seed, *task) for task in tasks)
-        rows = list(tqdm(made, "music", len(tasks), disable=None, unit="piece"))
+        rows = list(tqdm(made, desc="music", total=len(tasks), unit="piece", disable=None))
     cells = [[CAPTION_SEPARATOR.join(cell) if isinstance(cell, tuple) else cell for cell in astuple(r)] for r in rows]
     write_csv(folder / PIECES, [field.name for field in fields(MusicPiece)], cells)
     return rows

@@ -1,0 +1,67 @@
+"""Work side by side: in order, on every core, with one torch thread each."""
+
+import threading
+import time
+
+import pytest
+import torch
+
+from soundaug.threads import over_cores
+
+
+@pytest.fixture
+def two_threads() -> None:
+    """Torch with two threads, as on two cores."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
+def test_results_come_in_order(two_threads: None) -> None:
+    def slow(number: int) -> int:
+        time.sleep(0.02 if number == 0 else 0.0)
+        return number * number
+
+    assert list(over_cores(slow, range(20), "test")) == [number * number for number in range(20)]
+    assert list(over_cores(slow, [], "test")) == []
+
+
+def test_as_many_work_at_once_as_torch_has_threads(two_threads: None) -> None:
+    both = threading.Barrier(2, timeout=10)  # broken unless two wait at a time
+    assert len(list(over_cores(lambda _: both.wait(), range(4), "test"))) == 4
+
+
+def test_torch_has_one_thread_within_and_its_own_number_again(two_threads: None) -> None:
+    assert list(over_cores(lambda _: torch.get_num_threads(), range(4), "test")) == [1] * 4
+    assert torch.get_num_threads() == 2
+
+
+def test_an_error_ends_it_and_nothing_more_is_begun(two_threads: None) -> None:
+    begun: list[int] = []
+
+    def fail(number: int) -> None:
+        begun.append(number)
+        time.sleep(0.01)
+        if number == 3:
+            raise ValueError("three")
+
+    with pytest.raises(ValueError, match="three"):
+        list(over_cores(fail, range(200), "test"))
+    assert len(begun) < 20
+    assert torch.get_num_threads() == 2
+
+
+def test_who_takes_no_more_ends_it_too(two_threads: None) -> None:
+    begun: list[int] = []
+
+    def note(number: int) -> int:
+        begun.append(number)
+        time.sleep(0.01)
+        return number
+
+    for number in over_cores(note, range(200), "test"):
+        if number == 2:
+            break
+    assert len(begun) < 20
+    assert torch.get_num_threads() == 2
