@@ -1,7 +1,8 @@
 """evaluate: compare the arms; metrics, tables for plots, figures, the report and its page.
 
-Reads data/runs, data/features, data/generated, data/models and data/demonstration, once data/music is there; writes
-metrics.json, environment.json, report.md, index.html, plots/ and figures/ to reports/. Nothing where a leak is found.
+Reads data/runs, data/features, data/generated, data/models, data/demonstration and data/stylized, once data/music is
+there; writes metrics.json, environment.json, report.md, index.html, plots/ and figures/ to reports/. Nothing where a
+leak is found.
 """
 
 import argparse
@@ -51,14 +52,7 @@ def main() -> None:
     sounds = read_sounds(DATA / "demonstration")
     machine = environment() | {"stages": stage_usage(params)}
     page = render_page(Results(study, metrics, found, params, closest, histories, sounds, stylized, machine))
-    tables = {
-        "accuracy": evaluation.accuracy_table(study),
-        "summary": evaluation.summary_table(study, metrics),
-        "confusion_base": evaluation.confusion_table(study, "base"),
-        "confusion_aug": evaluation.confusion_table(study, "aug"),
-        "per_class": evaluation.class_table(study),
-        "curves": evaluation.curves_table(study),
-    }
+    tables = evaluation.plot_tables(study, metrics)
     tables |= {"generator": histories} if histories else {}
     tables |= {"stylize": curve_rows(stylized)} if stylized else {}
     text = report.render(study, metrics, found, params, figures)

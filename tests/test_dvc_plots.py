@@ -39,16 +39,7 @@ def write_reports(folder: Path, data: Path) -> None:
     generator = [{"step": step, "fold": fold, "loss": 1 / step} for fold in (1, 2) for step in (10, 20)]
     lines = [f"{kind}: style accuracy" for kind in KINDS.values()]
     stylize = [{"line": line, "strength": strength, "value": strength} for line in lines for strength in (0.5, 1.0)]
-    tables = {
-        "accuracy": evaluation.accuracy_table(study),
-        "summary": evaluation.summary_table(study, metrics),
-        "confusion_base": evaluation.confusion_table(study, "base"),
-        "confusion_aug": evaluation.confusion_table(study, "aug"),
-        "per_class": evaluation.class_table(study),
-        "curves": evaluation.curves_table(study),
-        "generator": generator,
-        "stylize": stylize,
-    }
+    tables = evaluation.plot_tables(study, metrics) | {"generator": generator, "stylize": stylize}
     write_json(folder / "reports/metrics.json", metrics)
     for name, rows in tables.items():
         write_table(folder / f"reports/plots/{name}.csv", rows)

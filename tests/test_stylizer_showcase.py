@@ -24,14 +24,14 @@ SETTINGS = Stylize(
     strength=0.5,
     negative_prompt="",
     samples=2,
-    judge_steps=12,
+    judge_steps=30,
     guidance=2.0,
     steps=2,
     overlap=0.25,
     batch_size=2,
     iterations=2,
 )
-WAVEFORM = sound("church_organ", np.random.default_rng(3), 0.7).astype(np.float32)
+WAVEFORM = sound("church_organ", np.random.default_rng(3), 1.0).astype(np.float32)
 CHROMA = chroma_of(WAVEFORM, RATE)
 BACH = Tune("bach", "church_organ", WAVEFORM, CHROMA, [])
 

@@ -22,7 +22,7 @@ SMALL = {
     "stylizer.image.sample_rate": RATE,
     "stylizer.image.max_frequency": 4000,
     "stylize.prompts": ["church organ"],
-    "stylize.judge_steps": 12,
+    "stylize.judge_steps": 30,
 }
 QUICK = ["--model", "model", "--steps", "2", "--iterations", "2"]
 

@@ -11,7 +11,7 @@ from soundaug.errors import StudyError
 from soundaug.music import PIECES, read_pieces
 from soundaug.stylizer.style import FEATURES, StyleClassifier, clips_of, train_style_classifier
 
-STEPS = 12
+STEPS = 30
 
 
 @pytest.fixture(scope="module")
