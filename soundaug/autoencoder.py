@@ -72,7 +72,8 @@ def build_autoencoder(settings: AutoencoderSettings, image_shape: tuple[int, int
             block_out_channels=tuple(settings.channels),
             layers_per_block=1,
             latent_channels=settings.latent_channels,
-            norm_num_groups=math.gcd(32, *settings.channels),
+            # Groups of four channels or more: one of a single channel takes every image's own level off.
+            norm_num_groups=max(1, math.gcd(32, *settings.channels) // 4),
             sample_size=(height, width),
             mid_block_add_attention=False,
         )

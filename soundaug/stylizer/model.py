@@ -1,5 +1,6 @@
 """A stylizer as a folder: diffusers' StableDiffusionPipeline, and what its images are beside it."""
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -63,7 +64,6 @@ def build_text_unet(settings: Stylizer, latent_shape: tuple[int, int, int], seed
     channels, height, _ = latent_shape
     levels = len(settings.channels)
     attends = [level >= levels - settings.attention_levels for level in range(levels)]
-    smallest = min(settings.channels)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return UNet2DConditionModel(
@@ -76,7 +76,7 @@ def build_text_unet(settings: Stylizer, latent_shape: tuple[int, int, int], seed
             up_block_types=tuple("CrossAttnUpBlock2D" if attend else "UpBlock2D" for attend in reversed(attends)),
             cross_attention_dim=settings.text.width,
             attention_head_dim=tuple(max(1, width // HEAD_CHANNELS) for width in settings.channels),  # diffusers: heads
-            norm_num_groups=max(1, smallest // GROUP_CHANNELS),
+            norm_num_groups=max(1, math.gcd(*settings.channels) // GROUP_CHANNELS),
         )
 
 
