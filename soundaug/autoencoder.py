@@ -1,10 +1,10 @@
-"""The autoencoder of a latent generator, trained on the study's own mels: L1 and KL, resumable to the bit."""
+"""The autoencoder of latent diffusion, trained on one's own mels or images: L1 and KL, resumable to the bit."""
 
 import csv
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 import torch.nn.functional as F
@@ -72,7 +72,8 @@ def build_autoencoder(settings: AutoencoderSettings, image_shape: tuple[int, int
             block_out_channels=tuple(settings.channels),
             layers_per_block=1,
             latent_channels=settings.latent_channels,
-            norm_num_groups=math.gcd(32, *settings.channels),
+            # Groups of four channels or more: one of a single channel takes every image's own level off.
+            norm_num_groups=max(1, math.gcd(32, *settings.channels) // 4),
             sample_size=(height, width),
             mid_block_add_attention=False,
         )
@@ -95,26 +96,39 @@ def autoencoder_loss(
     return l1 + kl_weight * kl, l1.item(), kl.item()
 
 
-class AutoencoderTraining:
-    """One autoencoder's training on the images of ``log_mels`` [N, n_mels, T] in dB that ``scaling`` makes."""
+class Images(Protocol):
+    """Images to learn from, made when they are asked for; a tensor [N, C, H, W] is one."""
+
+    def __len__(self) -> int:
+        """How many there are."""
+
+    def __getitem__(self, rows: torch.Tensor, /) -> torch.Tensor:
+        """Those at ``rows`` (int64 [B]): float32 [B, C, H, W]."""
+
+
+class ImageAutoencoderTraining:
+    """One autoencoder's training on ``images``, each of ``image_shape`` [C, H, W].
+
+    ``decides`` is what the images and the result follow from, beyond settings and seed: it names the work in progress.
+    """
 
     def __init__(
         self,
         settings: AutoencoderSettings,
-        scaling: Codec,
-        log_mels: torch.Tensor,
+        images: Images,
+        image_shape: tuple[int, int, int],
         seed: int,
-        precision: str = "float32",
+        precision: str,
+        *decides: Any,
     ) -> None:
         self.settings = settings
-        self.scaling = scaling
         self.precision = precision
-        self.log_mels = log_mels
+        self.images = images
+        self.image_shape = image_shape
         self.device = choose_device()
-        self.autoencoder = build_autoencoder(settings, scaling.image_shape, seed)
+        self.autoencoder = build_autoencoder(settings, image_shape, seed)
         self.autoencoder.to(self.device, memory_format=torch.channels_last)
         self.optimizer = torch.optim.Adam(self.autoencoder.parameters(), lr=settings.learning_rate)
-        self.images = scaling.to_image(log_mels)
         self.random = generator_of(seed, 3)
         self.history: list[tuple[float, ...]] = []
         self.step = 0
@@ -123,12 +137,11 @@ class AutoencoderTraining:
         self._scratch = Scratch(
             "train_autoencoder",
             settings,
-            scaling.config(),
             seed,
             precision,
             torch.__version__,
             self.device.type,
-            log_mels.numpy(),
+            *decides,
             Path(__file__),
         )
 
@@ -144,7 +157,7 @@ class AutoencoderTraining:
                 self.history.append((self.step, self.optimizer.param_groups[0]["lr"], *means))
                 self._losses = []
                 steps.set_postfix(loss=f"{means[0]:.4f}")
-            if self.step % CHECKPOINT_EVERY == 0:
+            if self.step % CHECKPOINT_EVERY == 0 or self.step == self.settings.steps:
                 self._checkpoint()
             steps.update()
         steps.close()
@@ -154,32 +167,18 @@ class AutoencoderTraining:
         """Forget the checkpoint: the autoencoder is written."""
         self._scratch.remove()
 
-    def result(self, held_out: torch.Tensor) -> tuple[AutoencoderKL, float, dict[str, float]]:
-        """The trained network, its scaling factor (1 / standard deviation of the training latents), and figures.
+    def set_scaling(self, deviation: float) -> float:
+        """The scaling factor for latents of this standard deviation: 1 / deviation.
 
-        ``held_out`` are log mels [M, n_mels, T] of clips that it was not trained on; without any (M = 0) their figure
-        is left out. The factor is written into the network's config, where diffusers' pipelines look for it.
+        It is written into the network's config, where diffusers' pipelines look for it. StudyError for no deviation.
         """
-        raw = LatentCodec(self.scaling, self.autoencoder, 1.0)
-        deviation = float(raw.to_image(self.log_mels).double().std())
         if not (math.isfinite(deviation) and deviation > 0):
             raise StudyError(
                 f"autoencoder training: found latents whose standard deviation is {deviation}, wanted one above 0: "
                 "lower the autoencoder's kl_weight"
             )
-        scaling_factor = 1 / deviation
-        self.autoencoder.register_to_config(scaling_factor=scaling_factor)
-        codec = LatentCodec(self.scaling, self.autoencoder, scaling_factor)
-        summary = {
-            "parameters": sum(parameter.numel() for parameter in self.autoencoder.parameters()),
-            "train_clips": len(self.log_mels),
-            "steps": self.step,
-            "scaling_factor": round(scaling_factor, 6),
-            "train_rmse_db": round(reconstruction_rmse_db(codec, self.log_mels), 4),
-        }
-        if len(held_out):
-            summary["held_out_rmse_db"] = round(reconstruction_rmse_db(codec, held_out), 4)
-        return self.autoencoder, scaling_factor, summary
+        self.autoencoder.register_to_config(scaling_factor=1 / deviation)
+        return 1 / deviation
 
     def write_history(self, path: Path) -> None:
         """The curves: a row for every few steps, with the mean loss and terms over them."""
@@ -196,7 +195,7 @@ class AutoencoderTraining:
             group["lr"] = settings.learning_rate * 0.5 * (1 + math.cos(math.pi * self.step / settings.steps))
         batch = torch.randint(len(self.images), (settings.batch_size,), generator=self.random)
         images = self.images[batch].to(self.device).contiguous(memory_format=torch.channels_last)
-        _, height, width = self.scaling.image_shape
+        _, height, width = self.image_shape
         factor = 2 ** (len(settings.channels) - 1)
         shape = (len(batch), settings.latent_channels, height // factor, width // factor)
         noise = torch.randn(shape, generator=self.random).to(self.device)
@@ -224,6 +223,43 @@ class AutoencoderTraining:
         if progress is not None:
             self.step = progress["step"]
             self.history, self._losses = ([tuple(row) for row in progress[name]] for name in ("history", "losses"))
+
+
+class AutoencoderTraining(ImageAutoencoderTraining):
+    """One autoencoder's training on the images of ``log_mels`` [N, n_mels, T] in dB that ``scaling`` makes."""
+
+    def __init__(
+        self,
+        settings: AutoencoderSettings,
+        scaling: Codec,
+        log_mels: torch.Tensor,
+        seed: int,
+        precision: str = "float32",
+    ) -> None:
+        images = scaling.to_image(log_mels)
+        super().__init__(settings, images, scaling.image_shape, seed, precision, scaling.config(), log_mels.numpy())
+        self.scaling = scaling
+        self.log_mels = log_mels
+
+    def result(self, held_out: torch.Tensor) -> tuple[AutoencoderKL, float, dict[str, float]]:
+        """The trained network, its scaling factor (1 / standard deviation of the training latents), and figures.
+
+        ``held_out`` are log mels [M, n_mels, T] of clips that it was not trained on; without any (M = 0) their figure
+        is left out.
+        """
+        raw = LatentCodec(self.scaling, self.autoencoder, 1.0)
+        scaling_factor = self.set_scaling(float(raw.to_image(self.log_mels).double().std()))
+        codec = LatentCodec(self.scaling, self.autoencoder, scaling_factor)
+        summary = {
+            "parameters": sum(parameter.numel() for parameter in self.autoencoder.parameters()),
+            "train_clips": len(self.log_mels),
+            "steps": self.step,
+            "scaling_factor": round(scaling_factor, 6),
+            "train_rmse_db": round(reconstruction_rmse_db(codec, self.log_mels), 4),
+        }
+        if len(held_out):
+            summary["held_out_rmse_db"] = round(reconstruction_rmse_db(codec, held_out), 4)
+        return self.autoencoder, scaling_factor, summary
 
 
 def reconstruction_rmse_db(codec: LatentCodec, log_mels: torch.Tensor) -> float:

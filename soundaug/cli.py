@@ -1,4 +1,4 @@
-"""One's own files: sound to spectrogram image, image to sound, an image's parameters, clips of a folder.
+"""One's own files: sound to spectrogram image and back, an image's parameters, clips of a folder, sound by a prompt.
 
 `python -m soundaug.cli COMMAND --help` tells the arguments of each.
 """
@@ -15,6 +15,7 @@ from soundaug.images.audio_diffusion import MelParams
 from soundaug.images.files import kind_of, open_image, save_image
 from soundaug.images.riffusion import SpectrogramParams
 from soundaug.images.sound import image_of, sound_of
+from soundaug.stylizer.commands import add_commands
 
 FORMATS = ("riffusion", "audio-diffusion")
 
@@ -144,6 +145,7 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--ending", choices=("wav", "flac", "ogg"), default="wav", help="the format (wav)")
     command.add_argument("--seed", type=_seed, default=0, help="of the places (0)")
     command.set_defaults(run=sample)
+    add_commands(commands)
     return parser
 
 

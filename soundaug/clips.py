@@ -48,14 +48,20 @@ def write_sound(path: Path, waveforms: np.ndarray, sample_rate: int) -> float:
 
     Sound beyond full scale is turned down as a whole. StudyError for an ending that libsndfile does not know.
     """
-    ending = path.suffix[1:].upper()
-    if ending not in soundfile.available_formats():
-        raise StudyError(f"{path}: found the ending {path.suffix!r}, wanted .wav, .flac, .ogg or another of libsndfile")
+    ending = check_ending(path)
     peak = max(1.0, float(np.abs(waveforms).max(initial=0.0)))
     subtype = "PCM_16" if soundfile.check_format(ending, "PCM_16") else soundfile.default_subtype(ending)
     with whole(path) as partial:
         partial.write_bytes(encoded((waveforms / peak).T, sample_rate, ending, subtype))
     return -20 * float(np.log10(peak))
+
+
+def check_ending(path: Path) -> str:
+    """The sound format that ``path``'s ending names; StudyError for one that libsndfile does not know."""
+    ending = path.suffix[1:].upper()
+    if ending not in soundfile.available_formats():
+        raise StudyError(f"{path}: found the ending {path.suffix!r}, wanted .wav, .flac, .ogg or another of libsndfile")
+    return ending
 
 
 def sample_clips(

@@ -63,7 +63,10 @@ def build_unet(
 
 
 class Told(NamedTuple):
-    """What a network is told of each image: its class in ``labels`` [B] and an embedding in ``sounds`` [B, D]."""
+    """What a network is told of each image: its class in ``labels`` [B], an embedding in ``sounds`` [B, D].
+
+    The latter may be sequences of embeddings [B, L, D], such as those of a text.
+    """
 
     labels: torch.Tensor | None = None
     sounds: torch.Tensor | None = None
@@ -84,7 +87,9 @@ class Told(NamedTuple):
 
 def ask(unet: Callable[..., Any], given: torch.Tensor, timestep: torch.Tensor | int, told: Told) -> torch.Tensor:
     """The network's output [B, C, H, W] for what it is given [B, C, H, W]."""
-    more = {} if told.sounds is None else {"encoder_hidden_states": told.sounds[:, None]}  # a sequence of one
+    more = {}
+    if told.sounds is not None:  # one embedding is a sequence of one
+        more["encoder_hidden_states"] = told.sounds if told.sounds.dim() == 3 else told.sounds[:, None]
     output: torch.Tensor = unet(given, timestep, class_labels=told.labels, **more).sample
     return output
 

@@ -205,6 +205,18 @@ def p_text(p: float | None) -> str:
     return "< 0.001" if p < 0.001 else f"{p:.2g}"
 
 
+def plot_tables(study: Study, metrics: Metrics) -> dict[str, list[Row]]:
+    """The tables of reports/plots by name."""
+    return {
+        "accuracy": accuracy_table(study),
+        "summary": summary_table(study, metrics),
+        "confusion_base": confusion_table(study, "base"),
+        "confusion_aug": confusion_table(study, "aug"),
+        "per_class": class_table(study),
+        "curves": curves_table(study),
+    }
+
+
 def accuracy_table(study: Study) -> list[Row]:
     """Every fold x seed value of every arm."""
     rows = []

@@ -17,6 +17,7 @@ from soundaug.checkpoint import Stateful, load_checkpoint, save_checkpoint
 from soundaug.device import autocast, choose_device, generator_of
 from soundaug.diffusion import Told, diffusion_loss, place
 from soundaug.errors import StudyError
+from soundaug.learning_rate import schedule_factor
 from soundaug.outputs import whole
 from soundaug.params import Generator
 from soundaug.scratch import Scratch
@@ -234,13 +235,6 @@ class GeneratorTraining:
             self.averaged.to(self.device)
             self.step, self._losses = progress["step"], progress["losses"]
             self.history = [tuple(row) for row in progress["history"]]
-
-
-def schedule_factor(step: int, steps: int, warmup_steps: int) -> float:
-    """Linear warm-up to 1, then half a cosine down to 0 at ``steps``; ``step`` counts from 0."""
-    if step < warmup_steps:
-        return (step + 1) / warmup_steps
-    return 0.5 * (1 + math.cos(math.pi * (step - warmup_steps) / max(1, steps - warmup_steps)))
 
 
 def _window(images: torch.Tensor, start: int, spare: int) -> torch.Tensor:

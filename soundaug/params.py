@@ -500,6 +500,164 @@ class Music(Settings):
         return _rising(self, "tempo", self.tempo)
 
 
+class StyleImage(Settings):
+    """The spectrogram images of a stylizer: Riffusion's parameters by their names, and a window's columns."""
+
+    sample_rate: Annotated[int, Field(ge=8000, le=48000), measured_in("Hz")]
+    """Of the sound that is made; music of other rates is resampled."""
+    step_size_ms: Annotated[Positive, measured_in("ms")]
+    """From one column to the next."""
+    window_duration_ms: Annotated[Positive, measured_in("ms")]
+    """The window of the Fourier transform."""
+    padded_duration_ms: Annotated[Positive, measured_in("ms")]
+    """The window with its padding."""
+    num_frequencies: Annotated[int, Field(ge=8, le=1024)]
+    """Mel bands, the image's height."""
+    min_frequency: Annotated[int, Field(ge=0), measured_in("Hz")]
+    """Of the lowest band."""
+    max_frequency: Annotated[Positive, measured_in("Hz")]
+    """Of the highest band."""
+    power_for_image: Annotated[float, Field(gt=0.0, le=1.0)]
+    """A pixel is a magnitude to this power: the lower, the brighter the quiet parts."""
+    width: Annotated[int, Field(ge=8, le=4096)]
+    """Columns of a window, which is what the model makes at once."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if not self.step_size_ms <= self.window_duration_ms <= self.padded_duration_ms:
+            found = f"{self.step_size_ms}, {self.window_duration_ms}, {self.padded_duration_ms}"
+            raise ValueError(
+                f"step_size_ms, window_duration_ms, padded_duration_ms are {found}, wanted step <= window <= padded"
+            )
+        if not self.min_frequency < self.max_frequency <= self.sample_rate / 2:
+            raise ValueError(
+                f"min_frequency, max_frequency are {self.min_frequency}, {self.max_frequency}, "
+                f"wanted min < max <= sample_rate / 2 ({self.sample_rate / 2})"
+            )
+        for name in ("num_frequencies", "width"):
+            if getattr(self, name) % 8:
+                raise ValueError(f"{name} is {getattr(self, name)}, wanted a multiple of 8, as Stable Diffusion takes")
+        return self
+
+
+class StyleText(Settings):
+    """The text encoder of a stylizer (CLIP's) and its tokenizer."""
+
+    vocabulary: Annotated[int, Field(ge=514)]
+    """Tokens, at most: 512 are of single bytes, 2 mark beginning and end."""
+    max_tokens: Annotated[int, Field(ge=4, le=77)]
+    """Of a prompt, with the marks of its beginning and end; a longer one is refused."""
+    width: Positive
+    """Of the hidden states."""
+    layers: Positive
+    """Of the transformer."""
+    heads: Positive
+    """Of its attention."""
+
+    @model_validator(mode="after")
+    def _whole_heads(self) -> Self:
+        if self.width % self.heads:
+            raise ValueError(f"width is {self.width}, wanted a multiple of heads ({self.heads})")
+        return self
+
+
+class Stylizer(Settings):
+    """A text-conditioned latent diffusion of spectrogram images, in Stable Diffusion's parts, and its training."""
+
+    image: StyleImage
+    """What its images are."""
+    windows_per_piece: Positive
+    """Windows that are drawn from each piece of the music."""
+    autoencoder: Autoencoder
+    """Of images into latents; trained first."""
+    text: StyleText
+    """What reads the prompts; trained with the U-Net."""
+    channels: Annotated[list[Positive], Field(min_length=1)]
+    """Of the U-Net's levels, each half the size of the last."""
+    attention_levels: Annotated[int, Field(ge=1)]
+    """How many of the lowest levels attend to the text."""
+    layers_per_block: Positive
+    """Residual blocks of a level."""
+    train_timesteps: Annotated[int, Field(ge=20)]
+    """Noise levels of Stable Diffusion's schedule."""
+    prediction: Literal["v_prediction", "epsilon"]
+    """What the U-Net predicts."""
+    min_snr_gamma: Annotated[float, Field(gt=0.0)] | None
+    """The weight of the noise levels (Hang et al. 2023); null: one weight for all."""
+    label_dropout: Unit
+    """Share of the captions that are left empty, for classifier-free guidance."""
+    steps: Positive
+    """Optimiser steps."""
+    batch_size: Positive
+    """Windows a step."""
+    learning_rate: Annotated[float, Field(gt=0.0)]
+    """Of AdamW, after the warm-up."""
+    warmup_steps: Annotated[int, Field(ge=0)]
+    """Steps until the learning rate is reached; after them it falls by half a cosine."""
+    weight_decay: Annotated[float, Field(ge=0.0)]
+    """Of AdamW."""
+    clip_norm: Annotated[float, Field(gt=0.0)]
+    """Longest gradient."""
+    ema_decay: Annotated[float, Field(ge=0.0, lt=1.0)]
+    """Of the averaged weights, which are kept."""
+    checkpoint_every: Positive
+    """Steps between resumable checkpoints."""
+    precision: Literal["auto", "float32", "bfloat16"]
+    """auto: bfloat16 where the processor multiplies it in hardware."""
+
+    @model_validator(mode="after")
+    def _sides_halve(self) -> Self:
+        factor = 2 ** (len(self.autoencoder.channels) - 1 + len(self.channels) - 1)
+        for name in ("num_frequencies", "width"):
+            if getattr(self.image, name) % factor:
+                raise ValueError(
+                    f"image.{name} is {getattr(self.image, name)}, wanted a multiple of {factor}: "
+                    f"{len(self.autoencoder.channels)} levels of the autoencoder and {len(self.channels)} of the U-Net"
+                )
+        if self.attention_levels > len(self.channels):
+            raise ValueError(f"attention_levels is {self.attention_levels}, wanted at most {len(self.channels)}")
+        return self
+
+
+class Stylize(Settings):
+    """What the stylizer makes, and with which model."""
+
+    model: Annotated[str, Field(min_length=1)] | None
+    """null: the trained one. A Stable Diffusion of spectrogram images instead: a folder or a name on the hub."""
+    prompts: Annotated[list[Annotated[str, Field(pattern=r"\w")]], Field(min_length=1)]
+    """That Bach is restyled by."""
+    strengths: Annotated[list[Annotated[float, Field(gt=0.0, le=1.0)]], Field(min_length=1)]
+    """Of denoising when sound is restyled, one after another: 1 leaves nothing of it."""
+    strength: float
+    """The one of them that the figures in metrics.json are of."""
+    negative_prompt: str
+    """What no sound is to be like."""
+    samples: Positive
+    """Sounds from text, of every style."""
+    judge_steps: Positive
+    """Steps that the classifier of styles is trained for."""
+    guidance: Annotated[float, Field(ge=1.0)]
+    """Towards the prompt, classifier-free; 1: none."""
+    steps: Positive
+    """Of DDIM from noise; restyling takes their share by strength."""
+    overlap: Annotated[float, Field(ge=0.0, le=0.5)]
+    """Of neighbouring windows, a share of the window."""
+    batch_size: Positive
+    """Windows that are made together."""
+    iterations: Positive
+    """Of Griffin-Lim."""
+
+    @model_validator(mode="after")
+    def _every_value_once(self) -> Self:
+        for name in ("prompts", "strengths"):
+            values = getattr(self, name)
+            if len(set(values)) != len(values):
+                raise ValueError(f"{name} is {values}, wanted every value once")
+        if self.strength not in self.strengths:
+            raise ValueError(f"strength is {self.strength}, wanted one of strengths ({self.strengths})")
+        return self
+
+
 class Params(Settings):
     """Everything params.yaml holds."""
 
@@ -523,6 +681,8 @@ class Params(Settings):
     training: Training
     evaluate: Evaluate
     music: Music
+    stylizer: Stylizer
+    stylize: Stylize
 
     @model_validator(mode="after")
     def _no_repeats(self) -> Self:
@@ -549,6 +709,20 @@ class Params(Settings):
                     f"generate.keep_seconds has the span {span}, "
                     f"wanted spans that end by features.clip_seconds ({self.features.clip_seconds})"
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _restyles_in_a_step(self) -> Self:
+        for strength in self.stylize.strengths:
+            if int(self.stylize.steps * strength) < 1:
+                raise ValueError(
+                    f"stylize.strengths has {strength}, wanted at least 1 / stylize.steps ({1 / self.stylize.steps:g})"
+                )
+        if self.stylize.model is None and self.stylize.steps > self.stylizer.train_timesteps:
+            raise ValueError(
+                f"stylize.steps is {self.stylize.steps}, "
+                f"wanted at most stylizer.train_timesteps ({self.stylizer.train_timesteps})"
+            )
         return self
 
     @property

@@ -20,6 +20,7 @@ from soundaug.evaluation import Metrics, Study, best_control, curves
 from soundaug.examples import ClosestPair, Example
 from soundaug.params import Features, Params
 from soundaug.stats import Floats
+from soundaug.stylizer.report import KINDS, STYLE_GOAL, Stylized
 
 matplotlib.use("Agg")
 
@@ -249,6 +250,35 @@ def generator_figure(rows: Sequence[Mapping[str, Any]]) -> bytes:
         axes.set_ylabel("weighted squared error")
         figure.suptitle("Training of the generators; validation: recordings left out, averaged weights")
         figure.legend(loc="outside lower center", ncols=min(3, 2 * len(folds)), frameon=False)
+        return _png(figure)
+
+
+def stylize_figure(stylized: Stylized) -> bytes:
+    """Style accuracy and chroma similarity of restyled sounds against the denoising strength."""
+    with _style():
+        figure = Figure(figsize=(13, 4.5), layout="constrained")
+        style_axes, chroma_axes = figure.subplots(1, 2)
+        for (kind, name), colour in zip(KINDS.items(), sns.color_palette("colorblind", len(KINDS)), strict=True):
+            rows = [row for row in stylized.curve if row["kind"] == kind]
+            for axes, column, line, label in (
+                (style_axes, "style_accuracy", "o-", name),
+                (chroma_axes, "chroma_similarity", "o-", f"{name}, to the tune itself"),
+                (chroma_axes, "chroma_similarity_to_others", "o:", f"{name}, to other tunes"),
+            ):
+                known = [(row["strength"], row[column]) for row in rows if row[column] is not None]
+                if known:
+                    strengths, values = zip(*known, strict=True)
+                    axes.plot(strengths, values, line, color=colour, lw=2, ms=6, label=label)
+        style_axes.axhline(STYLE_GOAL, color="0.4", ls="--", lw=1, label="wanted")
+        if "played_chroma_similarity" in stylized.summary:
+            played = stylized.summary["played_chroma_similarity"]
+            chroma_axes.axhline(played, color="0.4", ls="--", lw=1, label="held-out pieces as the music plays them")
+        for axes, label in ((style_axes, "style heard as asked (share)"), (chroma_axes, "chroma similarity")):
+            axes.set_xlabel("denoising strength")
+            axes.set_ylabel(label)
+            axes.set_ylim(-0.05, 1.05)
+            axes.legend(frameon=False, fontsize=10)
+        figure.suptitle("Restyled music: the style that is heard, and how much of the tune stays")
         return _png(figure)
 
 

@@ -12,6 +12,7 @@ from soundaug.audit import Audit
 from soundaug.evaluation import Metrics, Study, p_text, points, verdict
 from soundaug.generator_report import faults
 from soundaug.params import Params
+from soundaug.stylizer.report import EXPLAINED, NOT_THERE, stylize_table
 from soundaug.tables import (
     EQUAL_EPOCHS,
     EQUAL_STEPS,
@@ -41,6 +42,7 @@ FIGURES = {  # file name: alt text
     "curves.png": "Test accuracy and training loss against the optimiser step",
     "spectrograms.png": "Spectrograms of generated clips beside their parents and a real test clip",
     "closest.png": "Spectrograms of the generated clips nearest to a training clip, beside it",
+    "stylize.png": "Style accuracy and chroma similarity of restyled music against the denoising strength",
     "generator.png": "Training and validation loss of the generators against the optimiser step",
 }
 
@@ -84,6 +86,9 @@ def render(study: Study, metrics: Metrics, audit: Audit, params: Params, figures
         picture("spectrograms.png"),
         picture("closest.png"),
         picture("generator.png"),
+        "## Music in other styles",
+        _stylized(metrics),
+        picture("stylize.png"),
         "## Statistics",
         "\n".join(f"- {line}" for line in statistics_lines(metrics, params)),
         "## Corpus",
@@ -136,6 +141,12 @@ def _style(delta: Mapping[str, float] | None) -> str:
 def _table(table: Table) -> str:
     lines = [table.header, ["---"] * len(table.header), *([escape(cell) for cell in row] for row in table.rows)]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _stylized(metrics: Metrics) -> str:
+    if "stylize" not in metrics:
+        return f"No music was restyled. {NOT_THERE}"
+    return f"{_table(stylize_table(metrics['stylize']))}\n\n{EXPLAINED}"
 
 
 def _generated(metrics: Metrics, params: Params) -> str:

@@ -1,7 +1,8 @@
 """evaluate: compare the arms; metrics, tables for plots, figures, the report and its page.
 
-Reads data/runs, data/features, data/generated, data/models and data/demonstration, once data/music is there; writes
-metrics.json, environment.json, report.md, index.html, plots/ and figures/ to reports/. Nothing where a leak is found.
+Reads data/runs, data/features, data/generated, data/models, data/demonstration and data/stylized, once data/music is
+there; writes metrics.json, environment.json, report.md, index.html, plots/ and figures/ to reports/. Nothing where a
+leak is found.
 """
 
 import argparse
@@ -17,6 +18,7 @@ from soundaug.page.document import render_page
 from soundaug.page.sections import Results
 from soundaug.params import load_params
 from soundaug.sounds import read_sounds
+from soundaug.stylizer.report import curve_rows, load_stylized
 
 DATA = Path("data")
 REPORTS = Path("reports")
@@ -29,6 +31,8 @@ def main() -> None:
     found = audit(DATA, params)
     study = evaluation.load_study(DATA, params)
     metrics = evaluation.compute_metrics(study, params, DATA) | {"audit": found.metrics}
+    if stylized := load_stylized(DATA / "stylized"):
+        metrics["stylize"] = dict(stylized.summary)
     examples = load_examples(DATA, params.folds[0], params.features, study.classes)
     figures = {
         "accuracy.png": plots.accuracy_figure(study, metrics, params),
@@ -43,19 +47,14 @@ def main() -> None:
         figures["closest.png"] = plots.closest_figure(closest, params.features)
     if histories := generator_report.history_rows(DATA, params):
         figures["generator.png"] = plots.generator_figure(histories)
+    if stylized:
+        figures["stylize.png"] = plots.stylize_figure(stylized)
     sounds = read_sounds(DATA / "demonstration")
     machine = environment() | {"stages": stage_usage(params)}
-    page = render_page(Results(study, metrics, found, params, closest, histories, sounds, machine))
-    tables = {
-        "accuracy": evaluation.accuracy_table(study),
-        "summary": evaluation.summary_table(study, metrics),
-        "confusion_base": evaluation.confusion_table(study, "base"),
-        "confusion_aug": evaluation.confusion_table(study, "aug"),
-        "per_class": evaluation.class_table(study),
-        "curves": evaluation.curves_table(study),
-    }
-    if histories:
-        tables["generator"] = histories
+    page = render_page(Results(study, metrics, found, params, closest, histories, sounds, stylized, machine))
+    tables = evaluation.plot_tables(study, metrics)
+    tables |= {"generator": histories} if histories else {}
+    tables |= {"stylize": curve_rows(stylized)} if stylized else {}
     text = report.render(study, metrics, found, params, figures)
 
     write_json(REPORTS / "metrics.json", metrics)

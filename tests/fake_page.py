@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 from fake_study import fake_study, write_csv
+from fake_stylized import write_stylized
 
 from soundaug.audit import audit
 from soundaug.evaluation import compute_metrics, load_study
@@ -14,6 +15,7 @@ from soundaug.page.document import render_page
 from soundaug.page.sections import Results
 from soundaug.params import Params
 from soundaug.sounds import Sound
+from soundaug.stylizer.report import load_stylized
 
 ODD = (
     "</script><script>window.hacked = 1</script>",
@@ -48,6 +50,7 @@ def fake_sounds(params: Params, n_classes: int) -> list[Sound]:
 def whole_study(data: Path, params: Params, classes: Sequence[str] = ODD) -> None:
     """A study with all that the page shows, but for the sounds."""
     fake_study(data, params, classes=classes)
+    write_stylized(data / "stylized")
     for fold in params.folds:
         rows = [(0, 3, 0, 2.0 + fold, True), (1, 5, -2, 3.0 + fold, False)]
         columns = ("generated", "train", "shift", "distance_db", "is_parent")
@@ -67,6 +70,7 @@ def results(data: Path, params: Params, sounds: Sequence[Sound]) -> Results:
         closest=load_closest(data, params.folds, params.features, study.classes),
         histories=history_rows(data, params),
         sounds=sounds,
+        stylized=load_stylized(data / "stylized"),
         environment={"python": "3.11", "packages": {"numpy": "2.0"}, "stages": USAGE},
     )
 

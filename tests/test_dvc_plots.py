@@ -17,6 +17,7 @@ from fake_study import fake_params, fake_study, wrong_at_first
 from soundaug import evaluation
 from soundaug.evaluation import compute_metrics, load_study
 from soundaug.outputs import write_json, write_table
+from soundaug.stylizer.report import KINDS
 
 ROOT = Path(__file__).parents[1]
 PLOTS: list[dict[str, Any]] = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["plots"]
@@ -36,15 +37,9 @@ def write_reports(folder: Path, data: Path) -> None:
     study = load_study(data, params)
     metrics = compute_metrics(study, params, data)
     generator = [{"step": step, "fold": fold, "loss": 1 / step} for fold in (1, 2) for step in (10, 20)]
-    tables = {
-        "accuracy": evaluation.accuracy_table(study),
-        "summary": evaluation.summary_table(study, metrics),
-        "confusion_base": evaluation.confusion_table(study, "base"),
-        "confusion_aug": evaluation.confusion_table(study, "aug"),
-        "per_class": evaluation.class_table(study),
-        "curves": evaluation.curves_table(study),
-        "generator": generator,
-    }
+    lines = [f"{kind}: style accuracy" for kind in KINDS.values()]
+    stylize = [{"line": line, "strength": strength, "value": strength} for line in lines for strength in (0.5, 1.0)]
+    tables = evaluation.plot_tables(study, metrics) | {"generator": generator, "stylize": stylize}
     write_json(folder / "reports/metrics.json", metrics)
     for name, rows in tables.items():
         write_table(folder / f"reports/plots/{name}.csv", rows)
@@ -103,11 +98,13 @@ def test_intervals_and_differences(drawn: dict[str, str]) -> None:
     assert 'aria-label="mean: 0.125; arm: aug; rev: first;' in drawn["Difference to base"]
 
 
-def test_lines_are_those_of_arms_or_folds(drawn: dict[str, str]) -> None:
+def test_lines_are_those_of_arms_folds_or_music(drawn: dict[str, str]) -> None:
     for title in ("Test accuracy while training", "Training loss"):
         assert count(drawn[title], "line mark") == 2 * len(ARMS)
     assert count(drawn["Generator loss"], "line mark") == 2 * 2
     assert ">fold 2<" in drawn["Generator loss"]
+    assert count(drawn["Restyled music"], "line mark") == 2 * len(KINDS)
+    assert ">Bach: style accuracy<" in drawn["Restyled music"]
 
 
 def test_metrics_are_compared_by_readable_names(project: Path) -> None:

@@ -15,7 +15,8 @@ from soundaug.codec import MelScaling
 from soundaug.device import generator_of
 from soundaug.diffusion import Told, build_unet, diffusion_loss
 from soundaug.errors import StudyError
-from soundaug.generator_training import Clips, GeneratorTraining, schedule_factor, validation_recordings
+from soundaug.generator_training import Clips, GeneratorTraining, validation_recordings
+from soundaug.learning_rate import schedule_factor
 from soundaug.packed import ClipSet
 from soundaug.params import Generator
 from soundaug.schedule import Schedule

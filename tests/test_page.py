@@ -14,6 +14,7 @@ import pytest
 import soundfile
 from fake_page import ODD, fake_sounds, page, results, whole_study
 from fake_study import fake_params
+from fake_stylized import PROMPTS, STRENGTHS
 from matplotlib.image import imread
 
 from soundaug.audit import Finding
@@ -23,6 +24,7 @@ from soundaug.params import Params
 
 PARAMS = fake_params()
 MEGABYTE = 2**20
+MUSIC = 1 + len(PROMPTS) * len(STRENGTHS) + 2  # players: the original, restyled, from text
 QUICK = Path(__file__).parents[1] / "reports/index.html"
 
 
@@ -105,7 +107,7 @@ def test_every_picture_has_a_text_and_nothing_comes_from_elsewhere(html: str, re
     assert "University of Washington Interactive Data Lab" in html
     assert {(one["href"] or "")[0] for one in read.all("a")} == {"#"}
     assert "default-src 'none'" in (read.all("meta")[1]["content"] or "")
-    assert len(read.all("audio")) == 3 * 3 + 3 * 5 + 2 * 2 + 3 * 3
+    assert len(read.all("audio")) == 3 * 3 + 3 * 5 + 2 * 2 + 3 * 3 + MUSIC
     ids = [attrs["id"] for _, attrs in read.tags if "id" in attrs]
     assert len(ids) == len(set(ids))
 
@@ -113,7 +115,7 @@ def test_every_picture_has_a_text_and_nothing_comes_from_elsewhere(html: str, re
 def test_charts_hold_the_numbers(html: str) -> None:
     found = specs(html)
     matrices = {f"confusion-{name}" for name in ("base", "aug", "difference")}
-    curves = {"curves-test_accuracy", "curves-train_loss", "generator"}
+    curves = {"curves-test_accuracy", "curves-train_loss", "generator", "music-style", "music-chroma"}
     assert set(found) == {"accuracy", "differences", "classes"} | matrices | curves
     means = {row["arm"]: row["accuracy"] for row in found["accuracy"]["layer"][3]["data"]["values"]}
     assert means == pytest.approx({"base": 62.5, "aug": 75, "duplicate": 66.6667, "mixup": 66.6667})
@@ -144,7 +146,27 @@ def test_without_sounds_the_page_says_so(study: Path) -> None:
     assert wanted in text["inversion"]
     assert "No sounds. data/demonstration is not there" in text["closest"]
     assert "3.0 dB apart, shifted by 0 frames, its parent; fold 1 held out" in text["closest"]
-    assert "No music was restyled" in text["music"]
+
+
+def test_bach_in_other_styles(html: str, read: Read) -> None:
+    text = " ".join(read.text["music"].split())
+    assert f"The original Bach's prelude as it was played heard as solo piano {PROMPTS[0]}" in text
+    assert PROMPTS[1] in text
+    assert "style heard as asked, 4 sounds from text 50.0 %" in text
+    alts = {one["alt"] for one in read.all("img")}
+    assert f"Mel spectrogram of Bach's prelude by the prompt {PROMPTS[1]}, strength 0.25" in alts
+    assert "Mel spectrogram of music by the prompt chiptune 0 alone" in alts
+    chroma = specs(html)["music-chroma"]
+    assert {"music": "Bach", "kind": "to other tunes", "strength": 0.5, "value": 0.1} in chroma["layer"][0]["data"][
+        "values"
+    ]
+    assert "held-out pieces to the tune itself at 0.25: 0.90" in chroma["description"]
+    assert "against the denoising strength" in specs(html)["music-style"]["description"]
+
+
+def test_without_restyled_music_the_page_says_so(study: Path) -> None:
+    found = Read(render_page(replace(results(study, PARAMS, []), stylized=None)))
+    assert "Not in this report. data/stylized is not there: the stage stylize makes it." in found.text["music"]
 
 
 def test_nothing_generated_one_fold_no_controls(tmp_path: Path) -> None:

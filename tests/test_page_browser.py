@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from fake_page import ALPHAS, ODD, fake_sounds, page, whole_study
 from fake_study import fake_params
+from fake_stylized import PROMPTS, STRENGTHS
 
 pytest.importorskip("playwright", reason="playwright is not installed")
 from axe_playwright_python.sync_playwright import Axe
@@ -16,6 +17,7 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 PARAMS = fake_params()
 QUICK = Path(__file__).parents[1] / "reports/index.html"
 WIDTHS = (375, 1440)
+PLAYERS = 46
 SCHEMES = ("light", "dark")
 expect.set_options(timeout=30_000)
 
@@ -75,7 +77,7 @@ def test_it_loads_alone_fits_and_axe_finds_nothing_serious(
 ) -> None:
     found, wrong = opened(browser, fake, width, scheme)
     assert found.evaluate("document.documentElement.scrollWidth") <= width
-    assert found.locator("[data-chart] svg").count() == 9
+    assert found.locator("[data-chart] svg").count() == 11
     assert found.evaluate("document.documentElement.dataset.theme") == scheme
     result = Axe().run(found)
     serious = [one for one in result.response["violations"] if one["impact"] in ("serious", "critical")]
@@ -117,9 +119,9 @@ PLAY_ALL = """async () => {
 def test_every_player_decodes_and_plays(view: Page) -> None:
     view.locator(".play").first.click()  # sound is allowed to those who were clicked
     told = view.evaluate(PLAY_ALL)
-    assert len(told) == 37
+    assert len(told) == PLAYERS
     assert all(isinstance(seconds, float | int) for seconds in told), told
-    assert told == [pytest.approx(PARAMS.features.clip_seconds, abs=0.25)] * 37
+    assert told == [pytest.approx(PARAMS.features.clip_seconds, abs=0.25)] * PLAYERS
 
 
 def test_one_sound_at_a_time_and_a_second_press_pauses(view: Page) -> None:
@@ -147,6 +149,7 @@ def test_the_slider_steps_through_the_alphas(view: Page) -> None:
         assert box.locator("output").inner_text() == f"alpha {alpha:g}"
         assert box.locator(".step:visible").get_attribute("data-alpha") == f"{alpha:g}"
     assert view.locator(".alphas").nth(1).locator("output").inner_text() == "alpha 0.5"
+    assert view.locator("#music .alphas output").all_inner_texts() == ["strength 0.5"] * len(PROMPTS)
 
 
 def test_a_class_is_chosen(view: Page) -> None:
@@ -204,8 +207,8 @@ def test_without_programs_the_tables_and_players_are_there(browser: Browser, fak
     context = browser.new_context(java_script_enabled=False)
     found = context.new_page()
     found.goto(fake.as_uri())
-    assert found.locator("audio[controls]").count() == 37
-    assert found.locator(".step:visible").count() == len(ODD) * len(ALPHAS)
+    assert found.locator("audio[controls]").count() == PLAYERS
+    assert found.locator(".step:visible").count() == len(ODD) * len(ALPHAS) + len(PROMPTS) * len(STRENGTHS)
     assert "Charts need JavaScript" in found.locator("noscript").inner_text()
     context.close()
 

@@ -122,6 +122,17 @@ def test_metrics_agree_with_the_predictions(study: Path) -> None:
     assert metrics["delta"]["accuracy"]["mean"] == pytest.approx(difference, abs=2e-6)
 
 
+def test_restyled_music_is_in_the_metrics_and_the_report(study: Path) -> None:
+    found = json.loads((study / "reports/metrics.json").read_text())["stylize"]
+    sounds = rows(study / "data/stylized/sounds.csv")
+    text = [row for row in sounds if row["kind"] == "text"]
+    assert found["style_accuracy"] == pytest.approx(np.mean([row["style"] == row["heard"] for row in text]), abs=1e-6)
+    pieces = [float(row["chroma_similarity"]) for row in sounds if row["kind"] == "piece"]
+    assert found["chroma_similarity"] == pytest.approx(np.mean(pieces), abs=1e-6)
+    assert "(figures/stylize.png)" in (study / "reports/report.md").read_text()
+    assert "Bach&#39;s prelude by the prompt lo fi beats" in (study / "reports/index.html").read_text()
+
+
 def test_report_says_that_the_embedded_corpus_is_not_urbansound8k(study: Path) -> None:
     text = (study / "reports/report.md").read_text()
     assert "say nothing about UrbanSound8K" in text

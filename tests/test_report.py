@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 from fake_study import fake_params, fake_study, read_csv, write_csv
+from fake_stylized import write_stylized
 
 from soundaug.audit import audit
 from soundaug.errors import StudyError
@@ -173,6 +174,24 @@ def test_stage_writes_everything_twice_the_same(workspace: Path, capsys: pytest.
     links = re.findall(r"\]\((figures/[^)]+)\)", first["report.md"].decode())
     assert set(links) == {f"figures/{name}.png" for name in figures}
     assert "report: reports/index.html, reports/report.md" in capsys.readouterr().out
+
+
+def test_stage_tells_of_restyled_music(workspace: Path) -> None:
+    evaluate.main()
+    text = (workspace / "reports/report.md").read_text()
+    assert "No music was restyled. data/stylized is not there: the stage stylize makes it." in text
+    assert "stylize" not in json.loads((workspace / "reports/metrics.json").read_text())
+    write_stylized(workspace / "data/stylized")
+    evaluate.main()
+    text = (workspace / "reports/report.md").read_text()
+    assert "| style heard as asked, 4 sounds from text | 50.0 % | wanted\\: 80 % or more |" in text
+    assert "![Style accuracy and chroma similarity of restyled music against the denoising strength]" in text
+    found = json.loads((workspace / "reports/metrics.json").read_text())["stylize"]
+    assert (found["style_accuracy"], found["chroma_similarity"]) == (0.5, pytest.approx(0.6))
+    assert all(isinstance(value, float | int) for value in found.values())
+    assert (workspace / "reports/figures/stylize.png").read_bytes().startswith(b"\x89PNG")
+    rows = read_csv(workspace / "reports/plots/stylize.csv")
+    assert rows[0] == {"line": "held-out pieces: style accuracy", "strength": "0.25", "value": "0.0"}
 
 
 def test_stage_refuses_a_leak_and_writes_nothing(workspace: Path) -> None:

@@ -53,6 +53,27 @@ TINY = {
     "music.bars": 2,
     "music.captions": 2,
     "music.bach_bars": 1,
+    "stylizer.image.sample_rate": 16000,
+    "stylizer.image.num_frequencies": 32,
+    "stylizer.image.width": 32,
+    "stylizer.image.max_frequency": 8000,
+    "stylizer.windows_per_piece": 2,
+    "stylizer.autoencoder.channels": [8, 8],
+    "stylizer.autoencoder.steps": 2,
+    "stylizer.text.vocabulary": 560,
+    "stylizer.text.width": 8,
+    "stylizer.text.layers": 1,
+    "stylizer.channels": [8, 16],
+    "stylizer.attention_levels": 1,
+    "stylizer.steps": 2,
+    "stylizer.batch_size": 2,
+    "stylize.prompts": ["lo fi beats"],
+    "stylize.strengths": [0.5],
+    "stylize.strength": 0.5,
+    "stylize.judge_steps": 2,
+    "stylize.samples": 1,
+    "stylize.steps": 2,
+    "stylize.iterations": 2,
 }
 
 FOLD_STAGES = ("train_encoder", "train_generator", "train_selector", "generate", "invert", "featurize_generated")
@@ -105,6 +126,8 @@ def run_pipeline(params: Params) -> None:
                 run("train_control", "--control", control, "--fold", fold, "--seed", seed)
     run("fetch_music")
     run("demonstrate")
+    run("train_stylizer")
+    run("stylize")
     run("evaluate")
 
 

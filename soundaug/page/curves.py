@@ -1,4 +1,4 @@
-"""Curves: the training of the classifiers and of the generators."""
+"""Curves: the training of the classifiers and of the generators, and what restyling does by strength."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -7,7 +7,17 @@ import numpy as np
 
 from soundaug.evaluation import Study, curves
 from soundaug.page.vega import LEGEND, SHOWN, STEP_AXIS, Chart, Spec, arm_colour, fold_colour, layered, rounded, tip
+from soundaug.stylizer.report import KINDS, Stylized
 
+GRAPHS = (  # of restyled music: name, title, axis, the columns with the kind of their line
+    ("style", "The style that is heard", "style heard as asked (share)", {"style_accuracy": "as asked"}),
+    (
+        "chroma",
+        "How much of the tune stays",
+        "chroma similarity",
+        {"chroma_similarity": "to the tune itself", "chroma_similarity_to_others": "to other tunes"},
+    ),
+)
 LOG_AXIS = {"tickCount": 4, "format": ".2~f"}
 DASHES = {"orient": "bottom", "symbolType": "stroke", "symbolSize": 400, "symbolStrokeColor": "var(--ink)"}
 MAIN_ARM = "datum.arm == 'base' || datum.arm == 'aug'"
@@ -87,3 +97,35 @@ def generator_chart(study: Study, histories: Sequence[Mapping[str, Any]]) -> Cha
     ]
     described = "Training loss of the generators, and loss on recordings left out, against the optimiser step."
     return Chart("generator", "Training of the generators", described, layered(layers, study, "optimiser step", 260))
+
+
+def stylize_charts(study: Study, stylized: Stylized) -> list[Chart]:
+    """Style accuracy and chroma similarity of restyled music against the denoising strength."""
+    x = {"field": "strength", "type": "quantitative", "scale": {"domain": [0, 1]}, "axis": {"tickCount": 5}}
+    charts = []
+    for name, title, axis, columns in GRAPHS:
+        rows = [
+            {"music": KINDS[row["kind"]], "kind": kind, "strength": row["strength"], "value": round(row[column], 3)}
+            for column, kind in columns.items()
+            for row in stylized.curve
+            if row[column] is not None
+        ]
+        colour = {
+            "field": "music",
+            "type": "nominal",
+            "title": None,
+            "scale": {"domain": list(KINDS.values()), "range": ["var(--fold-0)", "var(--fold-1)"]},
+            "legend": LEGEND,
+        }
+        tips = [tip("music"), tip("kind"), tip("strength", form=".2~f"), tip("value", form=".2f")]
+        y = {"field": "value", "type": "quantitative", "title": axis, "scale": {"zero": True, "domainMax": 1}}
+        encoding = {"x": x, "y": y, "color": colour, "tooltip": tips}
+        dashes = {"field": "kind", "type": "nominal", "title": None, "legend": DASHES, "sort": list(columns.values())}
+        layers: list[Spec] = [
+            {"data": {"values": rows}, "mark": "line", "encoding": encoding | {"strokeDash": dashes}},
+            {"data": {"values": rows}, "mark": {"type": "circle", "size": 40, "opacity": 1}, "encoding": encoding},
+        ]
+        told = "; ".join(f"{row['music']} {row['kind']} at {row['strength']:g}: {row['value']:.2f}" for row in rows)
+        described = f"{title} in restyled music against the denoising strength. {told}."
+        charts.append(Chart(f"music-{name}", title, described, layered(layers, study, "denoising strength", 240)))
+    return charts

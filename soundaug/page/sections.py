@@ -12,11 +12,13 @@ from soundaug.examples import ClosestPair
 from soundaug.generator_report import faults
 from soundaug.page.charts import accuracy_chart, class_chart, difference_chart
 from soundaug.page.confusion import confusion_charts
-from soundaug.page.curves import curve_charts, generator_chart
+from soundaug.page.curves import curve_charts, generator_chart, stylize_charts
 from soundaug.page.media import sound, spectrogram
 from soundaug.page.vega import Chart
 from soundaug.params import Params
 from soundaug.sounds import Sound
+from soundaug.stylizer.assessment import BACH, ORIGINAL, TEXT
+from soundaug.stylizer.report import EXPLAINED, NOT_THERE, Heard, Stylized, stylize_table
 from soundaug.tables import (
     EQUAL_EPOCHS,
     EQUAL_STEPS,
@@ -36,6 +38,7 @@ from soundaug.tables import (
     values_table,
 )
 
+WIDEST = 1000  # columns of a picture
 NO_SOUNDS = "data/demonstration is not there: the stage demonstrate makes it."
 ROLES = {
     "parent_a": "Parent A",
@@ -50,7 +53,10 @@ ROLES = {
 
 @dataclass(frozen=True)
 class Results:
-    """What the page is made of; ``closest``, ``histories`` and ``sounds`` are empty where nothing was generated."""
+    """What the page is made of; ``closest``, ``histories`` and ``sounds`` are empty where nothing was generated.
+
+    ``stylized`` is None where no music was restyled.
+    """
 
     study: Study
     metrics: Metrics
@@ -59,6 +65,7 @@ class Results:
     closest: Sequence[ClosestPair]
     histories: Sequence[Mapping[str, Any]]
     sounds: Sequence[Sound]
+    stylized: Stylized | None
     environment: Mapping[str, Any]
 
 
@@ -202,8 +209,24 @@ def inversion(results: Results) -> Section:
 
 
 def music(results: Results) -> Section:
-    """Music in other styles."""
-    return Section("music", "Bach in three styles", missing="No music was restyled in this run.")
+    """Bach in other styles by strength, one sound of every style from text, and the curves."""
+    found, title = results.stylized, "Bach in other styles"
+    if found is None:
+        return Section("music", title, missing=NOT_THERE)
+    restyled: dict[str, list[tuple[str, Played]]] = {}
+    for one in sorted(found.of(BACH), key=lambda one: one.strength or 0.0):
+        alt = f"Bach's prelude by the prompt {one.prompt}, strength {one.strength:g}"
+        restyled.setdefault(one.prompt, []).append(
+            (f"{one.strength:g}", _music(one, f"Strength {one.strength:g}", alt))
+        )
+    data = {
+        "original": [_music(one, "Bach's prelude as it was played", "Bach's prelude") for one in found.of(ORIGINAL)],
+        "restyled": restyled,
+        "text": [_music(one, one.prompt, f"music by the prompt {one.prompt} alone") for one in found.of(TEXT)],
+        "figures": stylize_table(found.summary),
+        "explained": EXPLAINED,
+    }
+    return Section("music", title, data, stylize_charts(results.study, found))
 
 
 def audit(results: Results) -> Section:
@@ -272,6 +295,12 @@ def _played(one: Sound, class_name: str, results: Results, label: str | None = N
         alt=f"Mel spectrogram of {class_name}: {label.lower()}",
         name=one.name,
     )
+
+
+def _music(one: Heard, label: str, what: str) -> Played:
+    picture = spectrogram(one.log_mel[:, :: 1 + one.log_mel.shape[1] // WIDEST], 0.0)
+    name = f"heard as {one.heard.replace('_', ' ')}"
+    return Played(label, picture, sound(one.samples, one.sample_rate), f"Mel spectrogram of {what}", name)
 
 
 def _no_clips(results: Results) -> str:

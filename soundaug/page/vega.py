@@ -79,7 +79,7 @@ def fold_colour(folds: Sequence[int], legend: Spec) -> Spec:
 
 def tip(field: str, title: str | None = None, form: str | None = None) -> Spec:
     """A line of a tooltip; ``form`` is how a number is written."""
-    plain = field in ("arm", "class", "kind", "actual", "predicted")
+    plain = field in ("arm", "class", "kind", "music", "actual", "predicted")
     shown = {"type": "nominal"} if plain else {"type": "quantitative", "format": form or ".1f"}
     return {"field": field, "title": title or field} | shown
 

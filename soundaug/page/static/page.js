@@ -160,14 +160,15 @@ $$(".alphas").forEach((box) => {
   const slider = box.querySelector("input");
   const output = box.querySelector("output");
   const steps = $$(".step", box);
+  const what = box.dataset.of ?? "alpha";
   function show() {
     steps.forEach((step, index) => {
       step.hidden = index !== slider.valueAsNumber;
       if (step.hidden) $$("audio", step).forEach((audio) => audio.pause());
     });
     const alpha = steps[slider.valueAsNumber].dataset.alpha;
-    slider.setAttribute("aria-valuetext", `alpha ${alpha}`);
-    output.textContent = `alpha ${alpha}`;
+    slider.setAttribute("aria-valuetext", `${what} ${alpha}`);
+    output.textContent = `${what} ${alpha}`;
   }
   slider.hidden = false;
   box.classList.add("live");

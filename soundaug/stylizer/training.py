@@ -1,0 +1,218 @@
+"""Training of a stylizer: its autoencoder, then U-Net and text encoder together; resumable to the bit."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers import DDIMScheduler, DDPMScheduler
+from diffusers.training_utils import EMAModel
+from torch import nn
+from tqdm import tqdm
+
+from soundaug import diffusion
+from soundaug.autoencoder import ImageAutoencoderTraining
+from soundaug.checkpoint import Stateful, load_checkpoint, save_checkpoint
+from soundaug.device import autocast, choose_device, generator_of
+from soundaug.diffusion import Told, diffusion_loss, place
+from soundaug.errors import StudyError
+from soundaug.learning_rate import schedule_factor
+from soundaug.outputs import write_csv
+from soundaug.params import Stylizer
+from soundaug.schedule import Schedule
+from soundaug.scratch import Scratch
+from soundaug.stylizer.dataset import StyleWindows
+from soundaug.stylizer.model import build_text_encoder, build_text_unet, save_stylizer
+from soundaug.stylizer.tokenizer import build_tokenizer, token_ids
+from soundaug.stylizer.windows import ImageFormat
+
+HISTORY_COLUMNS = ("step", "learning_rate", "loss")
+LOG_EVERY = 10  # steps a row of the history averages over
+ENCODE_BATCH = 16
+
+
+class StylizerTraining:
+    """One stylizer's training on ``windows``."""
+
+    def __init__(self, settings: Stylizer, windows: StyleWindows, seed: int) -> None:
+        self.settings = settings
+        self.windows = windows
+        self.seed = seed
+        self.device = choose_device()
+        self.captions = sorted({caption for captions in windows.captions for caption in captions})
+        self.tokenizer = build_tokenizer(self.captions, settings.text.vocabulary, settings.text.max_tokens)
+        longest = max(self.captions, key=lambda caption: len(self.tokenizer(caption, verbose=False)["input_ids"]))
+        if (found := len(self.tokenizer(longest, verbose=False)["input_ids"])) > settings.text.max_tokens:
+            raise StudyError(
+                f"stylizer.text.max_tokens: found {settings.text.max_tokens}, wanted at least {found}, "
+                f"the tokens of the caption {longest!r}"
+            )
+        shape = (3, settings.image.num_frequencies, settings.image.width)
+        self.autoencoder_training = ImageAutoencoderTraining(
+            settings.autoencoder, windows, shape, seed, "float32", windows.pixels
+        )
+        factor = 2 ** (len(settings.autoencoder.channels) - 1)
+        self.latent_shape = (settings.autoencoder.latent_channels, shape[1] // factor, shape[2] // factor)
+        self.unet = build_text_unet(settings, self.latent_shape, seed)
+        place(self.unet, self.device)
+        self.text_encoder = build_text_encoder(settings, self.tokenizer, seed).to(self.device)
+        self.parameters: list[nn.Parameter] = [*self.unet.parameters(), *self.text_encoder.parameters()]
+        self.optimizer = torch.optim.AdamW(
+            self.parameters, lr=settings.learning_rate, weight_decay=settings.weight_decay
+        )
+        self.averaged = EMAModel(self.parameters, decay=settings.ema_decay)
+        self.schedule = Schedule(
+            DDPMScheduler(
+                num_train_timesteps=settings.train_timesteps,
+                prediction_type=settings.prediction,
+                clip_sample=False,
+                **betas_of(settings.train_timesteps),
+            )
+        )
+        # What a window may be told: the numbers of its captions; the empty text comes last.
+        self._ids = torch.tensor(token_ids(self.tokenizer, [*self.captions, ""]))
+        numbers = {caption: number for number, caption in enumerate(self.captions)}
+        self._told = [torch.tensor([numbers[caption] for caption in captions]) for captions in windows.captions]
+        self.random = generator_of(seed, 6)
+        self.history: list[tuple[int, float, float]] = []
+        self.step = 0
+        self._losses: list[float] = []
+        self._parts: dict[str, Stateful] = {
+            "unet": self.unet,
+            "text_encoder": self.text_encoder,
+            "optimizer": self.optimizer,
+            "averaged": self.averaged,
+        }
+        self._scratch = Scratch(
+            "train_stylizer",
+            settings,
+            seed,
+            torch.__version__,
+            self.device.type,
+            windows.pixels,
+            windows.captions,
+            Path(__file__),
+            Path(diffusion.__file__),
+        )
+
+    def run(self, label: str) -> None:
+        """Train to the end, from the last checkpoints where there are any; the weights end averaged."""
+        self.autoencoder_training.run(f"autoencoder, {label}")
+        latents = self._latents()
+        self._resume()
+        self.unet.train()
+        self.text_encoder.train()
+        steps = tqdm(total=self.settings.steps, initial=self.step, desc=label, disable=None, unit="step")
+        while self.step < self.settings.steps:
+            self._losses.append(self._train_step(latents))
+            if len(self._losses) == LOG_EVERY or self.step == self.settings.steps:
+                mean = math.fsum(self._losses) / len(self._losses)
+                self.history.append((self.step, self.optimizer.param_groups[0]["lr"], mean))
+                self._losses = []
+                steps.set_postfix(loss=f"{mean:.4f}")
+            if self.step % self.settings.checkpoint_every == 0:
+                self._checkpoint()
+            steps.update()
+        steps.close()
+        self.averaged.copy_to(self.parameters)
+        self.unet.eval()
+        self.text_encoder.eval()
+
+    def save(self, folder: Path) -> None:
+        """Write the pipeline's folder, with the format of its images."""
+        form = ImageFormat.of(self.settings.image, self.windows.max_value)
+        scheduler = DDIMScheduler.from_config(
+            self.schedule.scheduler.config, clip_sample=False, set_alpha_to_one=False, steps_offset=1
+        )
+        autoencoder = self.autoencoder_training.autoencoder
+        save_stylizer(folder, self.tokenizer, self.text_encoder, autoencoder, self.unet, scheduler, form)
+
+    def finish(self) -> None:
+        """Forget the checkpoints: the stylizer is written."""
+        self._scratch.remove()
+        self.autoencoder_training.finish()
+
+    def summary(self) -> dict[str, float]:
+        """Scalars: sizes, data, mean losses over the last tenth of both trainings."""
+        tail = [loss for step, _, loss in self.history if step > 0.9 * self.settings.steps]
+        autoencoder = self.autoencoder_training
+        return {
+            "parameters": sum(parameter.numel() for parameter in self.unet.parameters()),
+            "text_parameters": sum(parameter.numel() for parameter in self.text_encoder.parameters()),
+            "autoencoder_parameters": sum(parameter.numel() for parameter in autoencoder.autoencoder.parameters()),
+            "windows": len(self.windows),
+            "captions": len(self.captions),
+            "steps": self.step,
+            "final_loss": round(math.fsum(tail) / len(tail), 6),
+            "autoencoder_l1": round(autoencoder.history[-1][3], 6),
+        }
+
+    def write_history(self, path: Path) -> None:
+        """The curve: a row for every few steps, with the mean loss over them."""
+        write_csv(path, HISTORY_COLUMNS, [(step, f"{rate:.6g}", f"{loss:.6f}") for step, rate, loss in self.history])
+
+    @torch.no_grad()
+    def _latents(self) -> torch.Tensor:
+        """The latents [N, C, H, W] of all windows, of standard deviation 1."""
+        autoencoder = self.autoencoder_training.autoencoder
+        rows = torch.arange(len(self.windows)).split(ENCODE_BATCH)
+        latents = torch.cat(
+            [autoencoder.encode(self.windows[part].to(self.device)).latent_dist.mode().cpu() for part in rows]
+        )
+        return latents * self.autoencoder_training.set_scaling(float(latents.double().std()))
+
+    def _train_step(self, latents: torch.Tensor) -> float:
+        settings = self.settings
+        for group in self.optimizer.param_groups:
+            group["lr"] = settings.learning_rate * schedule_factor(self.step, settings.steps, settings.warmup_steps)
+        batch = torch.randint(len(latents), (settings.batch_size,), generator=self.random)
+        share = torch.rand(len(batch), generator=self.random)
+        told = [self._told[row] for row in batch.tolist()]
+        # The nth of a window's captions, or the empty text.
+        caption = torch.stack([one[int(part * len(one))] for one, part in zip(told, share.tolist(), strict=True)])
+        dropped = torch.rand(len(batch), generator=self.random) < settings.label_dropout
+        ids = self._ids[torch.where(dropped, len(self.captions), caption)].to(self.device)
+        levels = self.schedule.draw(len(batch), None, self.random)
+        noise = torch.randn((len(batch), *self.latent_shape), generator=self.random).to(self.device)
+        images = latents[batch].to(self.device)
+        with autocast(self.device, settings.precision):
+            states = self.text_encoder(ids)[0]
+            loss = diffusion_loss(
+                self.unet,
+                self.schedule,
+                images,
+                Told(sounds=states),
+                levels.to(self.device),
+                noise,
+                settings.min_snr_gamma,
+            )
+        value = loss.item()
+        if not math.isfinite(value):
+            raise StudyError(
+                f"stylizer training: found a loss of {value} at step {self.step + 1}, wanted a number: "
+                "lower stylizer.learning_rate or set stylizer.precision to float32"
+            )
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.parameters, settings.clip_norm)
+        self.optimizer.step()
+        self.averaged.step(self.parameters)
+        self.step += 1
+        return value
+
+    def _checkpoint(self) -> None:
+        progress = {"step": self.step, "history": self.history, "losses": self._losses}
+        save_checkpoint(self._scratch.file("checkpoint.pt"), self._parts, self.random, progress)
+
+    def _resume(self) -> None:
+        progress = load_checkpoint(self._scratch.file("checkpoint.pt"), self._parts, self.random)
+        if progress is not None:
+            self.averaged.to(self.device)
+            self.step, self._losses = progress["step"], progress["losses"]
+            self.history = [tuple(row) for row in progress["history"]]
+
+
+def betas_of(train_timesteps: int) -> dict[str, Any]:
+    """Stable Diffusion's noise schedule for so many timesteps: as noisy at the end as with its own 1,000."""
+    factor = 1000 / train_timesteps
+    return {"beta_start": 0.00085 * factor, "beta_end": 0.012 * factor, "beta_schedule": "scaled_linear"}
