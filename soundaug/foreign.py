@@ -29,8 +29,8 @@ def reading(path: Path, found: str, wanted: str) -> Iterator[None]:
         yield
     except StudyError:
         raise
-    except FileNotFoundError:
-        raise StudyError(f"{path}: not there, wanted {wanted}") from None
+    except FileNotFoundError as error:
+        raise StudyError(f"{error.filename or path}: not there, wanted {wanted}") from None
     except Exception as error:
         if isinstance(error, OSError) and error.errno in SYSTEM:
             raise

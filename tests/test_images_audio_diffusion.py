@@ -118,7 +118,7 @@ def image_with(height: int = 48, **text: str) -> Image.Image:
     [
         (Image.new("L", (5, 48)), "image: found no text chunk soundaug.width, wanted the image's parameters"),
         (image_with(height=50), "image: found an image of 50 rows, wanted 48, its n_mels"),
-        (image_with(n_fft="x"), "image: text chunk soundaug.n_fft: found 'x', wanted a number from 0 on"),
+        (image_with(n_fft="x"), "image: text chunk soundaug.n_fft: found 'x', wanted a number from 0 to"),
         (image_with(hop_length="0"), "image: hop_length: found 0, wanted 1 or more"),
         (image_with(n_mels="300"), "image: n_mels: found 300, wanted at most n_fft / 2 (256)"),
         (image_with(reference_power="-1"), "image: text chunk soundaug.reference_power: found '-1', wanted a number"),

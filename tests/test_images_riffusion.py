@@ -190,7 +190,7 @@ def without(name: str) -> Image.Image:
         (without("STEP_SIZE_MS"), "image: EXIF tag 11010 (STEP_SIZE_MS): found None, wanted a number"),
         (bare(NUM_FREQUENCIES="many"), "image: EXIF tag 11040 (NUM_FREQUENCIES): found 'many', wanted a number"),
         (bare(POWER_FOR_IMAGE=0.0), "image: power_for_image: found 0.0, wanted more than 0"),
-        (bare(MAX_VALUE=-1.0), "image: EXIF tag 11080 (MAX_VALUE): found -1.0, wanted 0 or more"),
+        (bare(MAX_VALUE=-1.0), "image: EXIF tag 11080 (MAX_VALUE): found -1.0, wanted 0 to 1e+15"),
         (bare(MAX_FREQUENCY=0), "image: min_frequency, max_frequency: found 0, 0, wanted 0 <= min < max"),
         (
             bare(STEP_SIZE_MS=60),
