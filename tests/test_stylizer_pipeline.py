@@ -239,7 +239,17 @@ def test_weights_that_are_not_there(folder: Path, tmp_path: Path, part: str) -> 
         load_stylizer(tmp_path / "model")
 
 
-@pytest.mark.parametrize("part", ["tokenizer", "scheduler", "unet/config.json"])
+def test_a_vocabulary_that_is_not_there(folder: Path, tmp_path: Path) -> None:
+    """transformers would take an empty one, and every prompt for the same."""
+    shutil.copytree(folder, tmp_path / "model")
+    for file in (tmp_path / "model/tokenizer").iterdir():
+        if file.name != "tokenizer_config.json":
+            file.unlink()
+    with pytest.raises(StudyError, match=r"tokenizer: found no vocabulary, wanted tokenizer\.json, or vocab\.json and"):
+        load_stylizer(tmp_path / "model")
+
+
+@pytest.mark.parametrize("part", ["scheduler", "unet/config.json"])
 def test_parts_that_are_not_there(folder: Path, tmp_path: Path, part: str) -> None:
     shutil.copytree(folder, tmp_path / "model")
     gone = tmp_path / "model" / part

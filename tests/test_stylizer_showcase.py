@@ -108,5 +108,4 @@ def test_what_is_lost_without_restyling(showcase: Showcase, monkeypatch: pytest.
     monkeypatch.setattr("soundaug.stylizer.sound.autoencoded", lambda model, images, batch_size: list(images))
     kept = showcase.ceiling([BACH])
     assert kept["reconstruction_style_accuracy"] == 1
-    assert kept["reconstruction_chroma_similarity"] > 0.9
     assert lost["reconstruction_chroma_similarity"] < kept["reconstruction_chroma_similarity"]

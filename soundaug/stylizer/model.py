@@ -121,6 +121,9 @@ def load_stylizer(name: str | Path, param: str = PARAM) -> StylizerModel:
     for part in ("vae", "unet", "text_encoder"):
         if not any((folder / part).glob("*.safetensors")):
             raise StudyError(f"{folder / part}: found no weights, wanted safetensors (pickles are not read)")
+    words = folder / "tokenizer"
+    if not ((words / "tokenizer.json").is_file() or all((words / n).is_file() for n in ("vocab.json", "merges.txt"))):
+        raise StudyError(f"{words}: found no vocabulary, wanted tokenizer.json, or vocab.json and merges.txt")
     form = ImageFormat.load(folder)
     try:
         with silent():
