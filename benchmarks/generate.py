@@ -42,9 +42,9 @@ from soundaug.schedule import Schedule
 
 REPORTS = Path("reports/benchmarks")
 STUDY_PER_CLASS = 100  # clips a class of the published study, by which its parents are counted
-BATCH = 64
+BATCH = 32
 COMMON = {"method": "interpolation", "guidance": 1.0, "alpha": [0.5], "parents": 2, "batch_size": BATCH}
-SECOND_ORDER = {"sampler": "dpm_solver", "inversion": "fixed_point", "inversion_iterations": 1, "steps": 12}
+SECOND_ORDER = {"sampler": "dpm_solver", "inversion": "fixed_point", "inversion_iterations": 1, "steps": 10}
 PARITY = {
     "sampler": "ddim",
     "inversion": "ddim",
