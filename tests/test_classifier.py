@@ -167,7 +167,6 @@ def test_a_saved_classifier_comes_back(normalization: str, tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("damage", "changes", "reason"),
     [
-        (lambda path: path.unlink(), {}, "No such file or directory"),
         (lambda path: path.write_bytes(b"no tensors" * 50), {}, "header"),
         (lambda path: path.write_bytes(path.read_bytes()[:-40]), {}, "header"),
         (lambda path: path.write_bytes(b""), {}, "header"),
@@ -192,3 +191,9 @@ def test_a_file_that_is_not_this_classifier_is_one_line(
     assert reason in line
     assert line.endswith("), wanted what train_base writes")
     assert "\n" not in line
+
+
+def test_a_classifier_that_is_not_there_is_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "model.safetensors"
+    with pytest.raises(StudyError, match=rf"^{path}: not there, wanted what train_base writes$"):
+        load_classifier(path, PARAMS.classifier, PARAMS.features, 3)

@@ -113,13 +113,17 @@ def test_two_at_once(project: Path, tmp_path: Path) -> None:
 def test_ctrl_c_while_it_imports_ends_with_a_line(command: list[str], tmp_path: Path) -> None:
     stop = "import os, signal; os.kill(os.getpid(), signal.SIGINT)\n"
     (tmp_path / "numpy.py").write_text(stop)  # met in the midst of the imports, before main is called
-    done = subprocess.run(
-        [sys.executable, "-m", *command],
-        cwd=ROOT,
-        env=os.environ | {"PYTHONPATH": str(tmp_path)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # it is inherited where a shell ignores it
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", *command],
+            cwd=ROOT,
+            env=os.environ | {"PYTHONPATH": str(tmp_path)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert done.returncode == -signal.SIGINT
     assert done.stderr == f"{INTERRUPTED}\n"
