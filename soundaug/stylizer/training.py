@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from soundaug import diffusion
 from soundaug.autoencoder import ImageAutoencoderTraining
-from soundaug.checkpoint import Stateful, load_checkpoint, save_checkpoint
+from soundaug.checkpoint import ResumableTraining, Stateful
 from soundaug.device import autocast, choose_device, generator_of
 from soundaug.diffusion import Told, diffusion_loss, place
 from soundaug.errors import StudyError
@@ -31,7 +31,7 @@ LOG_EVERY = 10  # steps a row of the history averages over
 ENCODE_BATCH = 16
 
 
-class StylizerTraining:
+class StylizerTraining(ResumableTraining):
     """One stylizer's training on ``windows``."""
 
     def __init__(self, settings: Stylizer, windows: StyleWindows, seed: int) -> None:
@@ -73,17 +73,7 @@ class StylizerTraining:
         self._ids = torch.tensor(token_ids(self.tokenizer, [*self.captions, ""]))
         numbers = {caption: number for number, caption in enumerate(self.captions)}
         self._told = [torch.tensor([numbers[caption] for caption in captions]) for captions in windows.captions]
-        self.random = generator_of(seed, 6)
-        self.history: list[tuple[int, float, float]] = []
-        self.step = 0
-        self._losses: list[float] = []
-        self._parts: dict[str, Stateful] = {
-            "unet": self.unet,
-            "text_encoder": self.text_encoder,
-            "optimizer": self.optimizer,
-            "averaged": self.averaged,
-        }
-        self._scratch = Scratch(
+        scratch = Scratch(
             "train_stylizer",
             settings,
             seed,
@@ -94,12 +84,20 @@ class StylizerTraining:
             Path(__file__),
             Path(diffusion.__file__),
         )
+        parts: dict[str, Stateful] = {
+            "unet": self.unet,
+            "text_encoder": self.text_encoder,
+            "optimizer": self.optimizer,
+            "averaged": self.averaged,
+        }
+        super().__init__(scratch, parts, generator_of(seed, 6))
 
     def run(self, label: str) -> None:
         """Train to the end, from the last checkpoints where there are any; the weights end averaged."""
         self.autoencoder_training.run(f"autoencoder, {label}")
         latents = self._latents()
         self._resume()
+        self.averaged.to(self.device)
         self.unet.train()
         self.text_encoder.train()
         steps = tqdm(total=self.settings.steps, initial=self.step, desc=label, disable=None, unit="step")
@@ -199,17 +197,6 @@ class StylizerTraining:
         self.averaged.step(self.parameters)
         self.step += 1
         return value
-
-    def _checkpoint(self) -> None:
-        progress = {"step": self.step, "history": self.history, "losses": self._losses}
-        save_checkpoint(self._scratch.file("checkpoint.pt"), self._parts, self.random, progress)
-
-    def _resume(self) -> None:
-        progress = load_checkpoint(self._scratch.file("checkpoint.pt"), self._parts, self.random)
-        if progress is not None:
-            self.averaged.to(self.device)
-            self.step, self._losses = progress["step"], progress["losses"]
-            self.history = [tuple(row) for row in progress["history"]]
 
 
 def betas_of(train_timesteps: int) -> dict[str, Any]:
