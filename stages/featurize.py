@@ -23,6 +23,7 @@ from soundaug.features import MelFrontEnd, mels_of_files
 from soundaug.outputs import whole, write_json
 from soundaug.packed import ClipSet, fold_file
 from soundaug.params import load_params
+from soundaug.partition import Partition, check_partition, draw_withheld
 
 RAW = Path("data/raw")
 FEATURES = Path("data/features")
@@ -51,16 +52,22 @@ def main() -> None:
     for class_id, name in enumerate(classes):
         if all(clip.class_id != class_id for clip in left):
             raise StudyError(f"class {name}: found no usable clip, wanted one or more (data.skip left them out)")
+    clip_folds = [clip.fold for clip in left]
+    class_ids, fs_ids = [clip.class_id for clip in left], [clip.fs_id for clip in left]
+    check_partition(params.data.held_out, params.folds, clip_folds)
+    withheld = draw_withheld(clip_folds, class_ids, fs_ids, params.data.recordings_share, params.seed)
+    partition = Partition(params.data.held_out, withheld)
     with whole(FEATURES) as partial:
         partial.mkdir()
-        for fold in sorted({clip.fold for clip in left}):
-            rows = [row for row, clip in enumerate(left) if clip.fold == fold]
+        for fold in sorted(set(clip_folds)):
+            rows = [row for row, other in enumerate(clip_folds) if other == fold]
             ClipSet.pack(
                 mels[rows],
-                [left[row].class_id for row in rows],
-                [left[row].fs_id for row in rows],
+                [class_ids[row] for row in rows],
+                [fs_ids[row] for row in rows],
                 [left[row].name for row in rows],
             ).save(fold_file(partial, fold))
+        partition.save(partial)
         write_json(partial / "classes.json", classes)
         write_excluded(partial / EXCLUDED, excluded)
     print(f"{len(left)} clips of {len(classes)} classes, {len(excluded)} left out")

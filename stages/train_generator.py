@@ -15,7 +15,7 @@ from soundaug.errors import run_stage
 from soundaug.features import MelFrontEnd
 from soundaug.generator_training import Clips, GeneratorTraining, validation_recordings
 from soundaug.outputs import whole, write_csv, write_json
-from soundaug.packed import ClipSet, class_list, fold_file, folds_of, split
+from soundaug.packed import class_list, concatenate, fold_by_name, split, withheld_clips
 from soundaug.params import load_params
 from soundaug.processes import is_main, relaunch
 from soundaug.starting_point import starting_point
@@ -39,6 +39,14 @@ def main() -> None:
     told = Told(torch.from_numpy(clips.class_id), None if encoder is None else encoder(clips.mel))
     watched = validation_recordings(clips.class_id, clips.fs_id, settings.validation_share, seed)
     train, validation = (Clips(log_mels[chosen], told.rows(chosen)) for chosen in (~watched, watched))
+    if settings.unlabelled:
+        more = withheld_clips(FEATURES, fold)
+        clips = concatenate([clips, more])
+        train = train.with_unlabelled(
+            MelFrontEnd(params.features).log_mel(torch.from_numpy(more.mel)),
+            None if encoder is None else encoder(more.mel),
+            len(classes),
+        )
     label = f"generator, fold {fold} held out"
     sound_size = None if encoder is None else encoder.size
     start = starting_point(
@@ -48,26 +56,21 @@ def main() -> None:
     training.run(label)
     if not is_main():
         return
-    folds = [k for k in folds_of(FEATURES) if k != fold]
+    fold_of = fold_by_name(FEATURES)
+    learned = [
+        (name, fs_id, fold_of[name]) for name, fs_id in zip(clips.name.tolist(), clips.fs_id.tolist(), strict=True)
+    ]
+    folds = sorted({row[2] for row in learned})
     with whole(Path(f"data/models/generator/fold{fold}")) as partial:
         save_generator(partial, training.unet, training.schedule, training.codec)
         if encoder is not None:
             encoder.save(partial / "encoder")
         training.write_history(partial / "history.csv")
-        write_csv(partial / "train_clips.csv", ["name", "fs_id", "fold"], train_clips(folds))
+        write_csv(partial / "train_clips.csv", ["name", "fs_id", "fold"], learned)
         summary = training.summary()
         write_json(partial / "summary.json", summary)
         write_card(partial / "README.md", fold, folds, classes, params, summary)
     training.finish()
-
-
-def train_clips(folds: list[int]) -> list[tuple[str, str, int]]:
-    """Name, recording and fold of every clip the generator learned from or was watched on."""
-    rows = []
-    for fold in folds:
-        clips = ClipSet.load(fold_file(FEATURES, fold))
-        rows += [(str(name), str(fs_id), fold) for name, fs_id in zip(clips.name, clips.fs_id, strict=True)]
-    return rows
 
 
 if __name__ == "__main__":
