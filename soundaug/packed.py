@@ -81,7 +81,7 @@ def class_list(features: Path) -> list[str]:
 
 def fold_by_name(features: Path) -> dict[str, int]:
     """The fold of every clip that featurize packed, by its name."""
-    found = {}
+    found: dict[str, int] = {}
     for fold in folds_of(features):
         with np.load(fold_file(features, fold), allow_pickle=False) as arrays:  # the mels are not read
             found |= dict.fromkeys(arrays["name"].tolist(), fold)
