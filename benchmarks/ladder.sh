@@ -24,8 +24,8 @@ wanted=" ${*:-$rungs} "
 # The preset is presets/subset.yaml. Arms base and aug alone; music is there for the generator of the first rungs, so
 # that the stylizer, which nothing here is about, is as small as can be.
 common="data.root=$folder controls=[] music.pieces=24 music.held_out_pieces=1 stylizer.autoencoder.steps=2
-    stylizer.steps=2 stylize.judge_steps=2 stylize.samples=1 stylize.steps=2 stylize.iterations=2
-    stylize.strengths=[0.5]"
+    stylizer.text.steps=2 stylizer.steps=2 stylize.judge_steps=2 stylize.samples=1 stylize.steps=2
+    stylize.iterations=2 stylize.strengths=[0.5] stylize.strength=0.5"
 settings=$common
 
 rung() { # name, and what it changes of the rung before
