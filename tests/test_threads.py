@@ -6,7 +6,7 @@ import time
 import pytest
 import torch
 
-from soundaug.threads import over_cores
+from soundaug.threads import AHEAD, over_cores
 
 
 @pytest.fixture
@@ -65,3 +65,19 @@ def test_who_takes_no_more_ends_it_too(two_threads: None) -> None:
             break
     assert len(begun) < 20
     assert torch.get_num_threads() == 2
+
+
+def test_only_some_are_held_however_many_there_are(two_threads: None) -> None:
+    begun: list[int] = []
+
+    def note(number: int) -> int:
+        begun.append(number)
+        return number
+
+    taken = 0
+    for number in over_cores(note, range(2000), "test"):
+        assert number == taken
+        taken += 1
+        time.sleep(0.001 if taken < 50 else 0)
+        assert len(begun) <= taken + 2 * AHEAD
+    assert taken == len(begun) == 2000
