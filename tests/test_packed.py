@@ -133,6 +133,11 @@ def test_the_split_holds_one_fold_out(tmp_path: Path) -> None:
     assert train.mel[:, 0, 0].tolist() == [100.0, 108.0, 116.0, 1000.0, 1008.0, 1016.0]
 
 
+def test_two_folds_are_enough(tmp_path: Path) -> None:
+    train, test = split(features(tmp_path, (1, 2)), 2)
+    assert (train.fs_id.tolist(), test.fs_id.tolist()) == (["r1"] * 3, ["r2"] * 3)
+
+
 @pytest.mark.parametrize(
     ("folds", "held_out", "line"),
     [

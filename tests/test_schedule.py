@@ -121,3 +121,8 @@ def test_by_params() -> None:
     assert schedule.scheduler.config.clip_sample is False
     flow = Schedule.of(settings.model_copy(update={"prediction": "flow"}))
     assert (flow.prediction, len(flow.alpha_bar)) == ("flow", settings.train_timesteps)
+    t = torch.arange(1, settings.train_timesteps) / settings.train_timesteps
+    torch.testing.assert_close((1 / flow.alpha_bar[:-1] - 1).sqrt(), t / (1 - t), rtol=1e-3, atol=1e-4)
+    for name in ("linear", "squaredcos_cap_v2"):
+        wanted = DDPMScheduler(num_train_timesteps=settings.train_timesteps, beta_schedule=name).alphas_cumprod
+        assert torch.equal(Schedule.of(settings.model_copy(update={"beta_schedule": name})).alpha_bar, wanted)

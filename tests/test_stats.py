@@ -52,6 +52,12 @@ def test_corrected_t_by_hand() -> None:
     assert stats.corrected_t_test(np.array([1.0, 2.0, 3.0]), 0.5) == pytest.approx(expected)
 
 
+def test_corrected_t_of_two_folds_by_hand() -> None:
+    # mean 2, s^2 = 2, factor 1/2 + 1/2: t = sqrt(2); with 1 degree p = 1 - 2 atan(t) / pi
+    expected = 1 - 2 * math.atan(math.sqrt(2)) / math.pi
+    assert stats.corrected_t_test(np.array([1.0, 3.0]), 0.5) == pytest.approx(expected)
+
+
 def test_corrected_t_without_correction_is_the_paired_t() -> None:
     differences = np.random.default_rng(2).normal(0.3, 1, 10)
     assert stats.corrected_t_test(differences, 0.0) == pytest.approx(scipy_stats.ttest_1samp(differences, 0).pvalue)
