@@ -558,6 +558,12 @@ class StyleText(Settings):
     """Of the transformer."""
     heads: Positive
     """Of its attention."""
+    steps: Annotated[int, Field(ge=0)]
+    """Of learning which caption belongs to which image; the U-Net's training leaves the text encoder as it is."""
+    batch_size: Positive
+    """Pairs of a caption and an image a step."""
+    learning_rate: Annotated[float, Field(gt=0.0)]
+    """Of AdamW in these steps."""
 
     @model_validator(mode="after")
     def _whole_heads(self) -> Self:

@@ -1,4 +1,4 @@
-"""Training of a stylizer: its autoencoder, then U-Net and text encoder together; resumable to the bit."""
+"""Training of a stylizer: autoencoder, text encoder, U-Net, one after the other; resumable to the bit."""
 
 import math
 from pathlib import Path
@@ -7,12 +7,11 @@ from typing import Any
 import torch
 from diffusers import DDIMScheduler, DDPMScheduler
 from diffusers.training_utils import EMAModel
-from torch import nn
 from tqdm import tqdm
 
 from soundaug import diffusion
 from soundaug.autoencoder import ImageAutoencoderTraining
-from soundaug.checkpoint import ResumableTraining, Stateful
+from soundaug.checkpoint import ResumableTraining
 from soundaug.device import autocast, choose_device, generator_of
 from soundaug.diffusion import Told, diffusion_loss, place
 from soundaug.errors import StudyError
@@ -21,6 +20,8 @@ from soundaug.outputs import write_csv
 from soundaug.params import Stylizer
 from soundaug.schedule import Schedule
 from soundaug.scratch import Scratch
+from soundaug.stylizer import contrastive
+from soundaug.stylizer.contrastive import learn_captions
 from soundaug.stylizer.dataset import StyleWindows
 from soundaug.stylizer.model import build_text_encoder, build_text_unet, save_stylizer
 from soundaug.stylizer.tokenizer import build_tokenizer, token_ids
@@ -56,11 +57,10 @@ class StylizerTraining(ResumableTraining):
         self.unet = build_text_unet(settings, self.latent_shape, seed)
         place(self.unet, self.device)
         self.text_encoder = build_text_encoder(settings, self.tokenizer, seed).to(self.device)
-        self.parameters: list[nn.Parameter] = [*self.unet.parameters(), *self.text_encoder.parameters()]
         self.optimizer = torch.optim.AdamW(
-            self.parameters, lr=settings.learning_rate, weight_decay=settings.weight_decay
+            self.unet.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
         )
-        self.averaged = EMAModel(self.parameters, decay=settings.ema_decay)
+        self.averaged = EMAModel(self.unet.parameters(), decay=settings.ema_decay)
         self.schedule = Schedule(
             DDPMScheduler(
                 num_train_timesteps=settings.train_timesteps,
@@ -82,14 +82,10 @@ class StylizerTraining(ResumableTraining):
             windows.pixels,
             windows.captions,
             Path(__file__),
+            Path(contrastive.__file__),
             Path(diffusion.__file__),
         )
-        parts: dict[str, Stateful] = {
-            "unet": self.unet,
-            "text_encoder": self.text_encoder,
-            "optimizer": self.optimizer,
-            "averaged": self.averaged,
-        }
+        parts = {"unet": self.unet, "optimizer": self.optimizer, "averaged": self.averaged}
         super().__init__(scratch, parts, generator_of(seed, 6))
 
     def run(self, label: str) -> None:
@@ -98,11 +94,11 @@ class StylizerTraining(ResumableTraining):
         latents = self._latents()
         self._resume()
         self.averaged.to(self.device)
+        states = self._text_states(label)
         self.unet.train()
-        self.text_encoder.train()
         steps = tqdm(total=self.settings.steps, initial=self.step, desc=label, disable=None, unit="step")
         while self.step < self.settings.steps:
-            self._losses.append(self._train_step(latents))
+            self._losses.append(self._train_step(latents, states))
             if len(self._losses) == LOG_EVERY or self.step == self.settings.steps:
                 mean = math.fsum(self._losses) / len(self._losses)
                 self.history.append((self.step, self.optimizer.param_groups[0]["lr"], mean))
@@ -112,9 +108,8 @@ class StylizerTraining(ResumableTraining):
                 self._checkpoint()
             steps.update()
         steps.close()
-        self.averaged.copy_to(self.parameters)
+        self.averaged.copy_to(self.unet.parameters())
         self.unet.eval()
-        self.text_encoder.eval()
 
     def save(self, folder: Path) -> None:
         """Write the pipeline's folder, with the format of its images."""
@@ -159,7 +154,19 @@ class StylizerTraining(ResumableTraining):
         )
         return latents * self.autoencoder_training.set_scaling(float(latents.double().std()))
 
-    def _train_step(self, latents: torch.Tensor) -> float:
+    def _text_states(self, label: str) -> torch.Tensor:
+        """What the U-Net is told [C, L, width] of all captions and the empty text, by the text encoder trained here.
+
+        That takes seconds: an interrupted run does it once more.
+        """
+        ids, pixels = self._ids.to(self.device), torch.from_numpy(self.windows.pixels)
+        learn_captions(self.text_encoder, ids, pixels, self._told, self.settings.text, self.seed, f"captions, {label}")
+        self.text_encoder.eval()
+        with torch.no_grad():
+            states: torch.Tensor = self.text_encoder(ids).last_hidden_state
+        return states
+
+    def _train_step(self, latents: torch.Tensor, states: torch.Tensor) -> float:
         settings = self.settings
         for group in self.optimizer.param_groups:
             group["lr"] = settings.learning_rate * schedule_factor(self.step, settings.steps, settings.warmup_steps)
@@ -169,17 +176,16 @@ class StylizerTraining(ResumableTraining):
         # The nth of a window's captions, or the empty text.
         caption = torch.stack([one[int(part * len(one))] for one, part in zip(told, share.tolist(), strict=True)])
         dropped = torch.rand(len(batch), generator=self.random) < settings.label_dropout
-        ids = self._ids[torch.where(dropped, len(self.captions), caption)].to(self.device)
+        words = states[torch.where(dropped, len(self.captions), caption).to(self.device)]
         levels = self.schedule.draw(len(batch), None, self.random)
         noise = torch.randn((len(batch), *self.latent_shape), generator=self.random).to(self.device)
         images = latents[batch].to(self.device)
         with autocast(self.device, settings.precision):
-            states = self.text_encoder(ids)[0]
             loss = diffusion_loss(
                 self.unet,
                 self.schedule,
                 images,
-                Told(sounds=states),
+                Told(sounds=words),
                 levels.to(self.device),
                 noise,
                 settings.min_snr_gamma,
@@ -192,9 +198,9 @@ class StylizerTraining(ResumableTraining):
             )
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(self.parameters, settings.clip_norm)
+        torch.nn.utils.clip_grad_norm_(self.unet.parameters(), settings.clip_norm)
         self.optimizer.step()
-        self.averaged.step(self.parameters)
+        self.averaged.step(self.unet.parameters())
         self.step += 1
         return value
 
