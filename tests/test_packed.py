@@ -48,6 +48,7 @@ def test_no_clips_are_a_set_too(tmp_path: Path) -> None:
     ClipSet.pack(np.empty((0, 2, 4), np.float32), [], [], []).save(tmp_path / "none.npz")
     none = ClipSet.load(tmp_path / "none.npz")
     assert (len(none), none.mel.shape, none.class_id.dtype) == (0, (0, 2, 4), np.int64)
+    assert (none.fs_id.dtype.kind, none.name.dtype.kind) == ("U", "U")
 
 
 def test_take_and_concatenate() -> None:

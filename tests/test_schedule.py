@@ -114,6 +114,19 @@ def test_levels_are_alike_without_log_sigma() -> None:
     assert counts.max() < 2200
 
 
+@pytest.mark.parametrize("log_sigma", [None, (-0.5, 1.2)])
+def test_levels_are_those_of_the_generator(log_sigma: tuple[float, float] | None) -> None:
+    one, same, other = (COSINE.draw(50, log_sigma, torch.Generator().manual_seed(seed)) for seed in (1, 1, 2))
+    assert torch.equal(one, same)
+    assert not torch.equal(one, other)
+
+
+def test_only_a_flow_is_given_another_state() -> None:
+    x = random(2, 3)
+    assert network_input(x, 0.36, "epsilon") is network_input(x, 0.36, "v_prediction") is x
+    torch.testing.assert_close(network_input(x, 0.36, "flow"), x / 1.4)
+
+
 def test_by_params() -> None:
     settings = tiny_params().generator
     schedule = Schedule.of(settings)
