@@ -459,6 +459,15 @@ class Evaluate(Settings):
     """Of the resamples."""
 
 
+class AuditLimits(Settings):
+    """What the leakage audit bears. A recording, a parent or a training clip on both sides is always an error."""
+
+    similarity: Annotated[float, Field(ge=0.1, le=1.0)]
+    """Correlation of mel fingerprints from which a test clip and a clip trained on are near-duplicates."""
+    max_share: Unit
+    """Share of the test clips that may have one, told in the report; more is an error."""
+
+
 Style = Literal[
     "electric_beats",
     "epic_orchestra",
@@ -679,6 +688,7 @@ class Params(Settings):
     control: Controls
     classifier: Classifier
     training: Training
+    audit: AuditLimits
     evaluate: Evaluate
     music: Music
     stylizer: Stylizer
