@@ -151,7 +151,7 @@ def look_for(data: Path, params: Params) -> Closeness:
     for fold in params.folds:
         train, test = split(data / "features", fold)
         tested += len(test)
-        at_least = params.audit.similarity
+        at_least = params.leakage.similarity
         pairs += near_duplicates(test, train, params.features, at_least, fold)
         path = data / "generated" / f"fold{fold}" / "features.npz"
         if params.generate.per_class > 0:
@@ -160,11 +160,11 @@ def look_for(data: Path, params: Params) -> Closeness:
 
 
 def refuse(found: Closeness, params: Params, named: Path) -> None:
-    """Raise StudyError when more test clips have a near-duplicate than audit.max_share; ``named`` lists them."""
-    if found.share > params.audit.max_share:
+    """Raise StudyError when more test clips have a near-duplicate than leakage.max_share; ``named`` lists them."""
+    if found.share > params.leakage.max_share:
         raise StudyError(
             f"leak: {found.share:.2%} of the test clips are nearly the same as a clip trained on (in {named}), "
-            f"wanted at most {params.audit.max_share:.2%} (audit.max_share)"
+            f"wanted at most {params.leakage.max_share:.2%} (leakage.max_share)"
         )
 
 

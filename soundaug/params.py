@@ -459,7 +459,7 @@ class Evaluate(Settings):
     """Of the resamples."""
 
 
-class AuditLimits(Settings):
+class Leakage(Settings):
     """What the leakage audit bears. A recording, a parent or a training clip on both sides is always an error."""
 
     similarity: Annotated[float, Field(ge=0.1, le=1.0)]
@@ -688,7 +688,7 @@ class Params(Settings):
     control: Controls
     classifier: Classifier
     training: Training
-    audit: AuditLimits
+    leakage: Leakage
     evaluate: Evaluate
     music: Music
     stylizer: Stylizer

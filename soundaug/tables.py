@@ -178,7 +178,8 @@ def statistics_lines(metrics: Metrics, params: Params) -> list[str]:
         *lines,
         (
             f"Secondary: McNemar's exact test on the discordant clips gives {_p_equals(found, 'p_mcnemar')}; it takes "
-            "clips for independent, which they are not."
+            "clips for independent, which they are not: in simulated studies without a difference it claims one in "
+            "every third."
         ),
         (
             "Holm's adjustment runs over the controls, in each of the two families (control minus base, aug minus "
@@ -223,7 +224,7 @@ def audit_text(audit: Audit, params: Params, quote: Callable[[str], str] = str) 
 
 def closeness_text(near: Closeness, params: Params) -> str:
     """How many test clips are nearly the same as a clip trained on, and what that means."""
-    limits = params.audit
+    limits = params.leakage
     how = f"by mel fingerprint (a correlation of {limits.similarity:g} or more; level and a shift do not count)"
     if not near.pairs:
         return f"No test clip is nearly the same as a clip of another recording that was trained on, {how}."
@@ -231,7 +232,7 @@ def closeness_text(near: Closeness, params: Params) -> str:
     return (
         f"Of {near.test_clips} test clips {real} are nearly the same as a training clip of another recording, and "
         f"{generated} as a generated clip, {how}: {near.share:.2%} in all; more than {limits.max_share:.2%} "
-        "(audit.max_share) would be an error. Two recordings may be one that was uploaded twice. All arms have the "
+        "(leakage.max_share) would be an error. Two recordings may be one that was uploaded twice. All arms have the "
         f"same test clips: accuracies are flattered rather than differences. The most similar, at most {MOST_PAIRS}:"
     )
 

@@ -80,7 +80,7 @@ def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def set_params(study: Path, **limits: float) -> None:
-    params = fake_params(audit=limits)
+    params = fake_params(leakage=limits)
     (study / "params.yaml").write_text(yaml.safe_dump(params.model_dump()), encoding="utf-8")
 
 
@@ -117,7 +117,7 @@ def test_stage_refuses_too_many(study: Path) -> None:
         audit.main()
     assert str(caught.value) == (
         "leak: 5.56% of the test clips are nearly the same as a clip trained on (in reports/near_duplicates.csv), "
-        "wanted at most 5.00% (audit.max_share)"
+        "wanted at most 5.00% (leakage.max_share)"
     )
     assert len(read_csv(study / "reports/near_duplicates.csv")) == 2
 
