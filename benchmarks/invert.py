@@ -30,7 +30,7 @@ from soundaug.threads import over_cores
 REPORTS = Path("reports/benchmarks")
 SECONDS = 4.0
 RANGE_DB = 80.0  # below a clip's loudest band, what an error counts in: audio-diffusion's top_db
-ITERATIONS = (2, 4, 6, 8, 10, 12, 16, 24, 32, 64, 96)
+ITERATIONS = (2, 4, 6, 8, 10, 12, 16, 24, 32, 48, 64, 96, 128)
 THEIR_ITERATIONS = (8, 16, 32, 64)  # of phases for true magnitudes
 LIBROSA_ITERATIONS = 32  # as audio-diffusion calls it
 ADMM = {"momentum": 0.2, "rho": 0.1}

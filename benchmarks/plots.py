@@ -85,6 +85,39 @@ def plot_power(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     _save(path, figure)
 
 
+def plot_ladder(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Accuracy of both arms of every rung, and their difference: bars go from the rung before to this one's gain."""
+    table = pd.DataFrame(rows)
+    places = range(len(table))
+    figure, (left, right) = plt.subplots(
+        1, 2, figsize=(12, 0.55 * len(table) + 1.6), layout="constrained", sharey=True, width_ratios=(2, 3)
+    )
+    for arm, color in zip(("base", "aug"), sns.color_palette(), strict=False):
+        left.plot(table[arm], places, marker="o", color=color, label={"base": "base", "aug": "augmented"}[arm])
+    left.set(xlabel="accuracy, %", yticks=places)
+    left.set_yticklabels([f"{row.change}\n({row.network.split(':')[0]} network)" for row in table.itertuples()])
+    left.invert_yaxis()
+    left.legend(frameon=False)
+    gains = table["delta"].to_numpy(float)
+    less, more = sns.color_palette("muted")[3], sns.color_palette("muted")[2]
+    for place in places:
+        if place == 0 or pd.isna(table["explained"][place]):
+            continue
+        change = gains[place] - gains[place - 1]
+        right.barh(place, change, left=gains[place - 1], height=0.55, color=less if change < 0 else more, alpha=0.5)
+        right.plot([gains[place - 1]] * 2, [place - 1, place], color="grey", linewidth=0.8)
+    for place, row in enumerate(table.itertuples()):
+        ends = "" if pd.isna(row.delta_low) else f" ({row.delta_low:+.1f} to {row.delta_high:+.1f})"
+        if ends:
+            right.plot([row.delta_low, row.delta_high], [place, place], color="black", linewidth=1)
+        right.plot(row.delta, place, marker="o", color="black")
+        right.annotate(f"{row.delta:+.1f}{ends}", (1.01, place), xycoords=("axes fraction", "data"), va="center")
+    right.axvline(0, color="grey", linewidth=0.8, linestyle=":")
+    right.set(xlabel="augmented minus base, points, with its interval\n(bars: what a change takes or gives)")
+    sns.despine(figure)
+    _save(path, figure)
+
+
 def _save(path: Path, figure: Any) -> None:
     with whole(path) as partial:
         figure.savefig(partial, dpi=DPI, format="png", metadata={"Software": None})

@@ -18,7 +18,6 @@ def _tell(kind: type[BaseException], error: BaseException, trace: TracebackType 
         sys.__excepthook__(kind, error, trace)
 
 
-if sys.argv[:1] == [
-    "-m"
-]:  # a stage or the command line, importing: it takes seconds, and Ctrl-C ends it with a line too
+# While a stage or the command line is being imported, which takes seconds, Ctrl-C ends it with a line too.
+if sys.argv[:1] == ["-m"]:
     sys.excepthook = _tell

@@ -47,7 +47,8 @@ def _decode(path: Path) -> tuple[np.ndarray, int]:
     try:
         with soundfile.SoundFile(path) as file:
             rate = file.samplerate
-            if file.subtype == "PCM_16":  # the same numbers, which libsndfile takes eight times as long to convert
+            whole_numbers = file.subtype == "PCM_16"
+            if whole_numbers:  # the same samples, which libsndfile takes eight times as long to convert
                 samples = from_pcm16(file.read(dtype="int16", always_2d=True))
             else:
                 samples = file.read(dtype="float32", always_2d=True)
@@ -59,11 +60,16 @@ def _decode(path: Path) -> tuple[np.ndarray, int]:
         raise ClipProblem("unreadable", f"has {rate} samples a second, not {LOWEST_RATE} to {HIGHEST_RATE}")
     if len(samples) == 0:
         raise ClipProblem("empty", "holds no samples")
+    if not whole_numbers:
+        _check_finite(samples)
+    return samples, rate
+
+
+def _check_finite(samples: np.ndarray) -> None:
     if not np.isfinite(samples).all():
         raise ClipProblem("not_finite", "holds samples that are NaN or infinite")
     if max(samples.max(), -samples.min()) > LOUDEST:
         raise ClipProblem("not_finite", f"holds samples above {LOUDEST:.0f} times full scale")
-    return samples, rate
 
 
 def _resample(samples: np.ndarray, rate: int, wanted: int) -> np.ndarray:

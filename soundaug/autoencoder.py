@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from diffusers import AutoencoderKL
 from tqdm import tqdm
 
-from soundaug.checkpoint import Stateful, load_checkpoint, save_checkpoint
+from soundaug.checkpoint import ResumableTraining
 from soundaug.codec import Codec, LatentCodec
 from soundaug.device import autocast, choose_device, generator_of
 from soundaug.errors import StudyError
@@ -106,7 +106,7 @@ class Images(Protocol):
         """Those at ``rows`` (int64 [B]): float32 [B, C, H, W]."""
 
 
-class ImageAutoencoderTraining:
+class ImageAutoencoderTraining(ResumableTraining):
     """One autoencoder's training on ``images``, each of ``image_shape`` [C, H, W].
 
     ``decides`` is what the images and the result follow from, beyond settings and seed: it names the work in progress.
@@ -129,12 +129,7 @@ class ImageAutoencoderTraining:
         self.autoencoder = build_autoencoder(settings, image_shape, seed)
         self.autoencoder.to(self.device, memory_format=torch.channels_last)
         self.optimizer = torch.optim.Adam(self.autoencoder.parameters(), lr=settings.learning_rate)
-        self.random = generator_of(seed, 3)
-        self.history: list[tuple[float, ...]] = []
-        self.step = 0
-        self._losses: list[tuple[float, ...]] = []
-        self._parts: dict[str, Stateful] = {"autoencoder": self.autoencoder, "optimizer": self.optimizer}
-        self._scratch = Scratch(
+        scratch = Scratch(
             "train_autoencoder",
             settings,
             seed,
@@ -144,6 +139,8 @@ class ImageAutoencoderTraining:
             *decides,
             Path(__file__),
         )
+        parts = {"autoencoder": self.autoencoder, "optimizer": self.optimizer}
+        super().__init__(scratch, parts, generator_of(seed, 3))
 
     def run(self, label: str) -> None:
         """Train to the end, from the last checkpoint where there is one."""
@@ -213,16 +210,6 @@ class ImageAutoencoderTraining:
         self.optimizer.step()
         self.step += 1
         return loss.item(), l1, kl
-
-    def _checkpoint(self) -> None:
-        progress = {"step": self.step, "history": self.history, "losses": self._losses}
-        save_checkpoint(self._scratch.file("checkpoint.pt"), self._parts, self.random, progress)
-
-    def _resume(self) -> None:
-        progress = load_checkpoint(self._scratch.file("checkpoint.pt"), self._parts, self.random)
-        if progress is not None:
-            self.step = progress["step"]
-            self.history, self._losses = ([tuple(row) for row in progress[name]] for name in ("history", "losses"))
 
 
 class AutoencoderTraining(ImageAutoencoderTraining):

@@ -9,6 +9,7 @@ import torch
 from soundaug.errors import StudyError
 from soundaug.foreign import SYSTEM
 from soundaug.outputs import whole
+from soundaug.scratch import Scratch
 
 
 class Stateful(Protocol):
@@ -53,3 +54,25 @@ def load_checkpoint(path: Path, parts: Mapping[str, Stateful], random: torch.Gen
             "it was removed: run the same command to start this training anew"
         ) from None
     return progress
+
+
+class ResumableTraining:
+    """What trainings that go on where they were have in common; ``parts`` is all that the steps change."""
+
+    def __init__(self, scratch: Scratch, parts: Mapping[str, Stateful], random: torch.Generator) -> None:
+        self.random = random
+        self.step = 0
+        self.history: list[tuple[Any, ...]] = []  # the rows of the curves
+        self._losses: list[Any] = []  # of the steps since the last row
+        self._parts = parts
+        self._scratch = scratch
+
+    def _checkpoint(self) -> None:
+        progress = {"step": self.step, "history": self.history, "losses": self._losses}
+        save_checkpoint(self._scratch.file("checkpoint.pt"), self._parts, self.random, progress)
+
+    def _resume(self) -> None:
+        progress = load_checkpoint(self._scratch.file("checkpoint.pt"), self._parts, self.random)
+        if progress is not None:
+            self.step, self._losses = progress["step"], progress["losses"]
+            self.history = [tuple(row) for row in progress["history"]]

@@ -13,7 +13,7 @@ from torch.nn.parallel import DistributedDataParallel
 from tqdm import tqdm
 
 from soundaug import diffusion, processes
-from soundaug.checkpoint import Stateful, load_checkpoint, save_checkpoint
+from soundaug.checkpoint import ResumableTraining
 from soundaug.device import autocast, choose_device, generator_of
 from soundaug.diffusion import Told, diffusion_loss, place
 from soundaug.errors import StudyError
@@ -39,7 +39,7 @@ class Clips(NamedTuple):
         return [self.log_mels, *(values for values in self.told if values is not None)]
 
 
-class GeneratorTraining:
+class GeneratorTraining(ResumableTraining):
     """One generator's training from ``start`` on ``train``; the loss of ``validation`` clips is watched, no more."""
 
     def __init__(
@@ -71,16 +71,7 @@ class GeneratorTraining:
         spare = images.shape[-1] - window_of(self.unet)
         self._validation = Clips(_window(images, spare // 2, spare), validation.told.rows(watched))
         self._seed = seed
-        self.random = generator_of(seed, 1)
-        self.history: list[tuple[int, float, float, float | None]] = []
-        self.step = 0
-        self._losses: list[float] = []
-        self._parts: dict[str, Stateful] = {
-            "unet": self.unet,
-            "optimizer": self.optimizer,
-            "averaged": self.averaged,
-        }
-        self._scratch = Scratch(
+        scratch = Scratch(
             "train_generator",
             settings,
             start.codec.config(),
@@ -93,10 +84,13 @@ class GeneratorTraining:
             Path(__file__),
             Path(diffusion.__file__),
         )
+        parts = {"unet": self.unet, "optimizer": self.optimizer, "averaged": self.averaged}
+        super().__init__(scratch, parts, generator_of(seed, 1))
 
     def run(self, label: str) -> None:
         """Train to the end, from the last checkpoint where there is one; the network ends with the averaged weights."""
         self._resume()
+        self.averaged.to(self.device)
         self.unet.train()
         disable = None if processes.is_main() else True
         steps = tqdm(total=self.settings.steps, initial=self.step, desc=label, disable=disable, unit="step")
@@ -224,17 +218,6 @@ class GeneratorTraining:
         self.averaged.restore(self.unet.parameters())
         self.unet.train(training)
         return loss
-
-    def _checkpoint(self) -> None:
-        progress = {"step": self.step, "history": self.history, "losses": self._losses}
-        save_checkpoint(self._scratch.file("checkpoint.pt"), self._parts, self.random, progress)
-
-    def _resume(self) -> None:
-        progress = load_checkpoint(self._scratch.file("checkpoint.pt"), self._parts, self.random)
-        if progress is not None:
-            self.averaged.to(self.device)
-            self.step, self._losses = progress["step"], progress["losses"]
-            self.history = [tuple(row) for row in progress["history"]]
 
 
 def _window(images: torch.Tensor, start: int, spare: int) -> torch.Tensor:

@@ -198,6 +198,9 @@ class Generator(Settings):
 
     pretrained: Annotated[str, Field(min_length=1)] | None
     """A checkpoint in audio-diffusion's layout to start from: a folder, or a Hugging Face hub name. null: none."""
+    corpus: Literal["data/features", "data/music"]
+    """What it learns: the training folds, or the embedded music, of which it is told no class. Music is there only to
+    reproduce the published figure, whose generator had learned music."""
     space: Literal["patch", "latent"]
     """What is diffused: mel bins, or an autoencoder's latents. A checkpoint brings its own."""
     patch: Annotated[int, Field(ge=1, le=16)]
@@ -255,6 +258,10 @@ class Generator(Settings):
             raise ValueError(f"attention_levels is {self.attention_levels}, wanted at most {len(self.channels)} levels")
         if self.steps == 0 and self.pretrained is None:
             raise ValueError("steps is 0, wanted at least 1 without a pretrained checkpoint")
+        if self.corpus == "data/music" and self.condition != "none":
+            raise ValueError(
+                f"condition is {self.condition}, wanted none with corpus data/music: it has no such classes"
+            )
         return self
 
     @property
@@ -350,6 +357,12 @@ class Invert(Settings):
     """Of admm."""
     vocoder: str | None
     """Vocos or BigVGAN that the audio goes through at last: a folder, or a Hugging Face hub name. null: none."""
+    stretch: Annotated[float, Field(ge=1.0, le=16.0)]
+    """Generated clips are made this many times as slow and cut to the clip's length. 2.0 is what decoding a mel at
+    twice its hop does, to reproduce the published figure only; 1.0: as they are."""
+    level_db: Annotated[float | None, measured_in("dB")]
+    """The loudest band of every generated clip is brought to this level, as an image that forgets its clip's level is
+    decoded, to reproduce the published figure only. null: each clip's own level."""
 
 
 class Waveform(Settings):
@@ -562,6 +575,12 @@ class StyleText(Settings):
     """Of the transformer."""
     heads: Positive
     """Of its attention."""
+    steps: Annotated[int, Field(ge=0)]
+    """Of learning which caption belongs to which image; the U-Net's training leaves the text encoder as it is."""
+    batch_size: Positive
+    """Pairs of a caption and an image a step."""
+    learning_rate: Annotated[float, Field(gt=0.0)]
+    """Of AdamW in these steps."""
 
     @model_validator(mode="after")
     def _whole_heads(self) -> Self:

@@ -256,7 +256,7 @@ def generator_figure(rows: Sequence[Mapping[str, Any]]) -> bytes:
 def stylize_figure(stylized: Stylized) -> bytes:
     """Style accuracy and chroma similarity of restyled sounds against the denoising strength."""
     with _style():
-        figure = Figure(figsize=(13, 4.5), layout="constrained")
+        figure = Figure(figsize=(13, 5.2), layout="constrained")
         style_axes, chroma_axes = figure.subplots(1, 2)
         for (kind, name), colour in zip(KINDS.items(), sns.color_palette("colorblind", len(KINDS)), strict=True):
             rows = [row for row in stylized.curve if row["kind"] == kind]
@@ -276,8 +276,8 @@ def stylize_figure(stylized: Stylized) -> bytes:
         for axes, label in ((style_axes, "style heard as asked (share)"), (chroma_axes, "chroma similarity")):
             axes.set_xlabel("denoising strength")
             axes.set_ylabel(label)
-            axes.set_ylim(-0.05, 1.05)
-            axes.legend(frameon=False, fontsize=10)
+            axes.set_ylim(min(-0.05, axes.dataLim.y0 - 0.05), 1.05)
+            axes.legend(frameon=False, fontsize=10, loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=2)
         figure.suptitle("Restyled music: the style that is heard, and how much of the tune stays")
         return _png(figure)
 

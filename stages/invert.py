@@ -11,6 +11,7 @@ import torch
 
 from soundaug.audio import write_flac
 from soundaug.corpus import TABLE, Clip, layout_path, write_clips
+from soundaug.decoding_faults import faulty
 from soundaug.errors import run_stage
 from soundaug.features import MelFrontEnd
 from soundaug.interpolation import read_pairs
@@ -33,7 +34,7 @@ def main() -> None:
     front_end = MelFrontEnd(params.features)
     mel_to_audio = MelToAudio(front_end, params.invert)
 
-    log_mels = ClipSet.load(folder / "mels.npz").mel
+    log_mels = faulty(torch.from_numpy(ClipSet.load(folder / "mels.npz").mel), params.invert).numpy()
     samples, errors = sound(log_mels, seeds, mel_to_audio, f"generated clips, fold {fold}")
     with whole(folder / "clips") as partial:
         clips = []

@@ -1,6 +1,6 @@
-"""train_generator: the diffusion model of one held-out fold, trained on every other fold.
+"""train_generator: the diffusion model of one held-out fold, trained on every other fold, or on music.
 
-Reads data/features and data/models/encoder/fold<fold>, writes data/models/generator/fold<fold>.
+Reads data/features (or data/music) and data/models/encoder/fold<fold>, writes data/models/generator/fold<fold>.
 """
 
 import argparse
@@ -13,14 +13,12 @@ from soundaug.diffusion import Told, save_generator
 from soundaug.encoder import load_encoder
 from soundaug.errors import run_stage
 from soundaug.features import MelFrontEnd
+from soundaug.generator_corpus import GeneratorCorpus
 from soundaug.generator_training import Clips, GeneratorTraining, validation_recordings
 from soundaug.outputs import whole, write_csv, write_json
-from soundaug.packed import ClipSet, class_list, fold_file, folds_of, split
 from soundaug.params import load_params
 from soundaug.processes import is_main, relaunch
 from soundaug.starting_point import starting_point
-
-FEATURES = Path("data/features")
 
 
 def main() -> None:
@@ -30,9 +28,10 @@ def main() -> None:
     params = load_params()
     if relaunch(params.processes):
         return
-    settings, seed, classes = params.generator, params.seed + fold, class_list(FEATURES)
-    clips, _ = split(FEATURES, fold)
-    log_mels = MelFrontEnd(params.features).log_mel(torch.from_numpy(clips.mel))
+    settings, seed, front_end = params.generator, params.seed + fold, MelFrontEnd(params.features)
+    corpus = GeneratorCorpus.load(settings.corpus, fold, front_end)
+    clips, classes = corpus.clips, corpus.classes
+    log_mels = front_end.log_mel(torch.from_numpy(clips.mel))
     encoder = None
     if settings.condition == "sound":
         encoder = load_encoder(Path(f"data/models/encoder/fold{fold}"), params.features)
@@ -48,26 +47,16 @@ def main() -> None:
     training.run(label)
     if not is_main():
         return
-    folds = [k for k in folds_of(FEATURES) if k != fold]
     with whole(Path(f"data/models/generator/fold{fold}")) as partial:
         save_generator(partial, training.unet, training.schedule, training.codec)
         if encoder is not None:
             encoder.save(partial / "encoder")
         training.write_history(partial / "history.csv")
-        write_csv(partial / "train_clips.csv", ["name", "fs_id", "fold"], train_clips(folds))
+        write_csv(partial / "train_clips.csv", ["name", "fs_id", "fold"], corpus.rows())
         summary = training.summary()
         write_json(partial / "summary.json", summary)
-        write_card(partial / "README.md", fold, folds, classes, params, summary)
+        write_card(partial / "README.md", fold, corpus.folds, classes, params, summary)
     training.finish()
-
-
-def train_clips(folds: list[int]) -> list[tuple[str, str, int]]:
-    """Name, recording and fold of every clip the generator learned from or was watched on."""
-    rows = []
-    for fold in folds:
-        clips = ClipSet.load(fold_file(FEATURES, fold))
-        rows += [(str(name), str(fs_id), fold) for name, fs_id in zip(clips.name, clips.fs_id, strict=True)]
-    return rows
 
 
 if __name__ == "__main__":

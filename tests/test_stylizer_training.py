@@ -40,7 +40,7 @@ def trained(windows: StyleWindows, **changes: Any) -> StylizerTraining:
 
 
 def weights(training: StylizerTraining) -> torch.Tensor:
-    return torch.cat([parameter.detach().flatten() for parameter in training.parameters])
+    return torch.cat([parameter.detach().flatten() for parameter in training.unet.parameters()])
 
 
 def test_the_folder_is_one_of_diffusers(windows: StyleWindows, tmp_path: Path) -> None:
@@ -72,10 +72,10 @@ def test_an_interrupted_run_goes_on_to_the_bit(
     assert not list((tmp_path / "scratch").rglob("*.pt"))
     train_step = StylizerTraining._train_step
 
-    def interrupted(self: StylizerTraining, latents: torch.Tensor) -> float:
+    def interrupted(self: StylizerTraining, latents: torch.Tensor, states: torch.Tensor) -> float:
         if self.step == stop:
             raise KeyboardInterrupt
-        return train_step(self, latents)
+        return train_step(self, latents, states)
 
     with monkeypatch.context() as patch:
         patch.setattr(StylizerTraining, "_train_step", interrupted)

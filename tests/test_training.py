@@ -60,6 +60,16 @@ def test_nothing_extra_is_the_base_arm_to_the_bit() -> None:
     assert not equal(base, train(extra=EXTRA))
 
 
+def test_the_best_look_is_kept_and_is_the_first_of_the_best() -> None:
+    changes: dict[str, Any] = {"learning_rate": 0.1, "average_decay": 0.0, "schedule": "constant"}
+    trained = train(steps=30, evaluations=30, **changes)
+    accuracies = [row.test_accuracy for row in trained.history]
+    assert (trained.best_on_test.argmax(axis=1) == TEST.class_id).mean() == max(accuracies) > accuracies[0]
+    first = accuracies.index(max(accuracies)) + 1
+    assert first < 30
+    assert np.array_equal(trained.best_on_test, train(steps=first, evaluations=first, **changes).probabilities)
+
+
 def test_neither_is_anything_drawn_from_the_global_generator() -> None:
     torch.manual_seed(1)
     base = train(steps=3)
@@ -209,7 +219,17 @@ def test_an_arms_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: 
     trained = train()
     with (run_folder("base", 2, 0) / "predictions.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
-    assert list(rows[0]) == ["clip", "fs_id", "class_id", "predicted", "p_0", "p_1", "p_2"]
+    assert list(rows[0]) == [
+        "clip",
+        "fs_id",
+        "class_id",
+        "predicted",
+        "p_0",
+        "p_1",
+        "p_2",
+        "predicted_at_best_epoch",
+    ]
+    assert [int(row["predicted_at_best_epoch"]) for row in rows] == trained.best_on_test.argmax(axis=1).tolist()
     assert [row["clip"] for row in rows] == TEST.name.tolist()
     assert [row["fs_id"] for row in rows] == TEST.fs_id.tolist()
     assert [int(row["class_id"]) for row in rows] == TEST.class_id.tolist()

@@ -1,4 +1,4 @@
-"""Training of a stylizer: its autoencoder, then U-Net and text encoder together; resumable to the bit."""
+"""Training of a stylizer: autoencoder, text encoder, U-Net, one after the other; resumable to the bit."""
 
 import math
 from pathlib import Path
@@ -7,12 +7,11 @@ from typing import Any
 import torch
 from diffusers import DDIMScheduler, DDPMScheduler
 from diffusers.training_utils import EMAModel
-from torch import nn
 from tqdm import tqdm
 
 from soundaug import diffusion
 from soundaug.autoencoder import ImageAutoencoderTraining
-from soundaug.checkpoint import Stateful, load_checkpoint, save_checkpoint
+from soundaug.checkpoint import ResumableTraining
 from soundaug.device import autocast, choose_device, generator_of
 from soundaug.diffusion import Told, diffusion_loss, place
 from soundaug.errors import StudyError
@@ -21,6 +20,8 @@ from soundaug.outputs import write_csv
 from soundaug.params import Stylizer
 from soundaug.schedule import Schedule
 from soundaug.scratch import Scratch
+from soundaug.stylizer import contrastive
+from soundaug.stylizer.contrastive import learn_captions
 from soundaug.stylizer.dataset import StyleWindows
 from soundaug.stylizer.model import build_text_encoder, build_text_unet, save_stylizer
 from soundaug.stylizer.tokenizer import build_tokenizer, token_ids
@@ -31,7 +32,7 @@ LOG_EVERY = 10  # steps a row of the history averages over
 ENCODE_BATCH = 16
 
 
-class StylizerTraining:
+class StylizerTraining(ResumableTraining):
     """One stylizer's training on ``windows``."""
 
     def __init__(self, settings: Stylizer, windows: StyleWindows, seed: int) -> None:
@@ -56,11 +57,10 @@ class StylizerTraining:
         self.unet = build_text_unet(settings, self.latent_shape, seed)
         place(self.unet, self.device)
         self.text_encoder = build_text_encoder(settings, self.tokenizer, seed).to(self.device)
-        self.parameters: list[nn.Parameter] = [*self.unet.parameters(), *self.text_encoder.parameters()]
         self.optimizer = torch.optim.AdamW(
-            self.parameters, lr=settings.learning_rate, weight_decay=settings.weight_decay
+            self.unet.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
         )
-        self.averaged = EMAModel(self.parameters, decay=settings.ema_decay)
+        self.averaged = EMAModel(self.unet.parameters(), decay=settings.ema_decay)
         self.schedule = Schedule(
             DDPMScheduler(
                 num_train_timesteps=settings.train_timesteps,
@@ -73,17 +73,7 @@ class StylizerTraining:
         self._ids = torch.tensor(token_ids(self.tokenizer, [*self.captions, ""]))
         numbers = {caption: number for number, caption in enumerate(self.captions)}
         self._told = [torch.tensor([numbers[caption] for caption in captions]) for captions in windows.captions]
-        self.random = generator_of(seed, 6)
-        self.history: list[tuple[int, float, float]] = []
-        self.step = 0
-        self._losses: list[float] = []
-        self._parts: dict[str, Stateful] = {
-            "unet": self.unet,
-            "text_encoder": self.text_encoder,
-            "optimizer": self.optimizer,
-            "averaged": self.averaged,
-        }
-        self._scratch = Scratch(
+        scratch = Scratch(
             "train_stylizer",
             settings,
             seed,
@@ -92,19 +82,23 @@ class StylizerTraining:
             windows.pixels,
             windows.captions,
             Path(__file__),
+            Path(contrastive.__file__),
             Path(diffusion.__file__),
         )
+        parts = {"unet": self.unet, "optimizer": self.optimizer, "averaged": self.averaged}
+        super().__init__(scratch, parts, generator_of(seed, 6))
 
     def run(self, label: str) -> None:
         """Train to the end, from the last checkpoints where there are any; the weights end averaged."""
         self.autoencoder_training.run(f"autoencoder, {label}")
         latents = self._latents()
         self._resume()
+        self.averaged.to(self.device)
+        states = self._text_states(label)
         self.unet.train()
-        self.text_encoder.train()
         steps = tqdm(total=self.settings.steps, initial=self.step, desc=label, disable=None, unit="step")
         while self.step < self.settings.steps:
-            self._losses.append(self._train_step(latents))
+            self._losses.append(self._train_step(latents, states))
             if len(self._losses) == LOG_EVERY or self.step == self.settings.steps:
                 mean = math.fsum(self._losses) / len(self._losses)
                 self.history.append((self.step, self.optimizer.param_groups[0]["lr"], mean))
@@ -114,9 +108,8 @@ class StylizerTraining:
                 self._checkpoint()
             steps.update()
         steps.close()
-        self.averaged.copy_to(self.parameters)
+        self.averaged.copy_to(self.unet.parameters())
         self.unet.eval()
-        self.text_encoder.eval()
 
     def save(self, folder: Path) -> None:
         """Write the pipeline's folder, with the format of its images."""
@@ -161,7 +154,19 @@ class StylizerTraining:
         )
         return latents * self.autoencoder_training.set_scaling(float(latents.double().std()))
 
-    def _train_step(self, latents: torch.Tensor) -> float:
+    def _text_states(self, label: str) -> torch.Tensor:
+        """What the U-Net is told [C, L, width] of all captions and the empty text, by the text encoder trained here.
+
+        That takes seconds: an interrupted run does it once more.
+        """
+        ids, pixels = self._ids.to(self.device), torch.from_numpy(self.windows.pixels)
+        learn_captions(self.text_encoder, ids, pixels, self._told, self.settings.text, self.seed, f"captions, {label}")
+        self.text_encoder.eval()
+        with torch.no_grad():
+            states: torch.Tensor = self.text_encoder(ids).last_hidden_state
+        return states
+
+    def _train_step(self, latents: torch.Tensor, states: torch.Tensor) -> float:
         settings = self.settings
         for group in self.optimizer.param_groups:
             group["lr"] = settings.learning_rate * schedule_factor(self.step, settings.steps, settings.warmup_steps)
@@ -171,17 +176,16 @@ class StylizerTraining:
         # The nth of a window's captions, or the empty text.
         caption = torch.stack([one[int(part * len(one))] for one, part in zip(told, share.tolist(), strict=True)])
         dropped = torch.rand(len(batch), generator=self.random) < settings.label_dropout
-        ids = self._ids[torch.where(dropped, len(self.captions), caption)].to(self.device)
+        words = states[torch.where(dropped, len(self.captions), caption).to(self.device)]
         levels = self.schedule.draw(len(batch), None, self.random)
         noise = torch.randn((len(batch), *self.latent_shape), generator=self.random).to(self.device)
         images = latents[batch].to(self.device)
         with autocast(self.device, settings.precision):
-            states = self.text_encoder(ids)[0]
             loss = diffusion_loss(
                 self.unet,
                 self.schedule,
                 images,
-                Told(sounds=states),
+                Told(sounds=words),
                 levels.to(self.device),
                 noise,
                 settings.min_snr_gamma,
@@ -194,22 +198,11 @@ class StylizerTraining:
             )
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(self.parameters, settings.clip_norm)
+        torch.nn.utils.clip_grad_norm_(self.unet.parameters(), settings.clip_norm)
         self.optimizer.step()
-        self.averaged.step(self.parameters)
+        self.averaged.step(self.unet.parameters())
         self.step += 1
         return value
-
-    def _checkpoint(self) -> None:
-        progress = {"step": self.step, "history": self.history, "losses": self._losses}
-        save_checkpoint(self._scratch.file("checkpoint.pt"), self._parts, self.random, progress)
-
-    def _resume(self) -> None:
-        progress = load_checkpoint(self._scratch.file("checkpoint.pt"), self._parts, self.random)
-        if progress is not None:
-            self.averaged.to(self.device)
-            self.step, self._losses = progress["step"], progress["losses"]
-            self.history = [tuple(row) for row in progress["history"]]
 
 
 def betas_of(train_timesteps: int) -> dict[str, Any]:

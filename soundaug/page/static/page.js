@@ -33,6 +33,7 @@ const specs = JSON.parse(document.getElementById("charts").textContent);
 const shown = { arms: null, fold: "all" };
 let views = [];
 let drawing = Promise.resolve();
+const NARROW = 520; // pixels
 
 function inTheme(value, style) {
   if (Array.isArray(value)) return value.map((one) => inTheme(one, style));
@@ -62,7 +63,11 @@ function themed() {
 
 async function draw(place, theme) {
   const spec = inTheme(specs[place.dataset.chart], theme.style);
-  const options = { actions: false, renderer: "svg", config: theme.config, tooltip: { theme: "custom" } };
+  // A legend below its chart is no wider than the chart: on a narrow screen an entry a line.
+  const width = place.clientWidth;
+  const legend = { ...theme.config.legend, labelLimit: width - 40, ...(width < NARROW && { columns: 1 }) };
+  const config = { ...theme.config, legend };
+  const options = { actions: false, renderer: "svg", config, tooltip: { theme: "custom" } };
   const { view } = await vegaEmbed(place, spec, options);
   return view;
 }
