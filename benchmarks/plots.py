@@ -11,6 +11,7 @@ import matplotlib.pyplot as plt
 import pandas as pd
 import seaborn as sns
 
+from benchmarks.comparison import Comparison
 from soundaug.outputs import whole
 
 DPI = 150
@@ -44,6 +45,44 @@ def plot_costs(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
         above.set_title(others, fontsize="medium")
         above.set(ylabel="seconds", ylim=(0, None), xlim=(0, None))
         below.set(xlabel=str(axis), ylabel="peak memory, MB", ylim=(0, None))
+    sns.despine(figure)
+    _save(path, figure)
+
+
+def plot_speed(path: Path, comparisons: Sequence[Comparison]) -> None:
+    """Seconds of every comparison's sides and of the machine's peak, on a logarithmic axis, with the ratios."""
+    rows = [
+        {"work": one.work, "side": side, "seconds": seconds}
+        for one in comparisons
+        for side, seconds in (("the others", one.theirs), ("the study", one.ours), ("the machine's peak", one.at_peak))
+    ]
+    figure, axes = plt.subplots(figsize=(9, 0.9 * len(comparisons) + 1.4), layout="constrained")
+    sns.barplot(pd.DataFrame(rows), x="seconds", y="work", hue="side", ax=axes)
+    axes.set(xscale="log", xlabel="seconds", ylabel="")
+    for row, one in enumerate(comparisons):
+        axes.annotate(f" {one.ratio:.1f} x {one.against}", (one.theirs, row - 0.27), va="center", fontsize="small")
+    axes.set_xlim(right=max(one.theirs for one in comparisons) * 50)
+    axes.legend(title="", loc="lower right")
+    sns.despine(figure)
+    _save(path, figure)
+
+
+def plot_scale(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Seconds (above) and peak memory (below) of every stage against the corpus's clips; dotted: proportion."""
+    table = pd.DataFrame(rows)
+    stages = table.groupby("stage", sort=False)
+    figure, panels = plt.subplots(
+        2, len(stages), figsize=(2.4 * len(stages) + 1, 5), layout="constrained", squeeze=False, sharex=True
+    )
+    for (above, below), (stage, part) in zip(panels.T, stages, strict=True):
+        sns.lineplot(part, x="clips", y="seconds", marker="o", ax=above)
+        sns.lineplot(part, x="clips", y="peak_mb", marker="o", ax=below)
+        last = part.iloc[-1]
+        if last["seconds"] > 0:
+            above.axline((0, 0), (last["clips"], last["seconds"]), color="grey", linestyle=":", linewidth=1)
+        above.set_title(str(stage), fontsize="medium")
+        above.set(ylabel="seconds", ylim=(0, None), xlim=(0, None))
+        below.set(xlabel="clips", ylabel="peak memory, MB", ylim=(0, None))
     sns.despine(figure)
     _save(path, figure)
 

@@ -24,6 +24,7 @@ Control = Literal[
     "resynthesis",
 ]
 Problem = Literal["missing", "unreadable", "empty", "not_finite", "silent"]
+Workers = Literal["threads", "dask"]
 
 
 def measured_in(unit: str) -> Any:
@@ -62,10 +63,14 @@ class Synthetic(Settings):
     """Clips cut from each recording."""
     snr_db: Annotated[list[float], Field(min_length=2, max_length=2), measured_in("dB")]
     """Lowest and highest signal-to-noise ratio, drawn per recording."""
+    slice_seconds: Annotated[
+        list[Annotated[float, Field(gt=0.0, le=60.0)]], Field(min_length=2, max_length=2), measured_in("s")
+    ]
+    """Shortest and longest clip; one starts their mean after the other."""
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
-        return _rising(self, "snr_db", self.snr_db)
+        return _rising(_rising(self, "snr_db", self.snr_db), "slice_seconds", self.slice_seconds)
 
 
 class Download(Settings):
@@ -699,6 +704,8 @@ class Params(Settings):
     """Arms beside base and aug."""
     processes: Positive
     """That train a generator or make clips together, by accelerate launch."""
+    workers: Workers
+    """That compute features and sound: this machine's threads, or those of a Dask cluster (docs/machines.md)."""
     data: Data
     features: Features
     generator: Generator

@@ -10,6 +10,7 @@ from soundaug.audio import ClipProblem
 from soundaug.corpus import (
     EXCLUDED,
     TABLE,
+    Clip,
     audio_path,
     class_names,
     random_split,
@@ -46,21 +47,27 @@ def main() -> None:
             )
         excluded.append((clips[index].name, problem.kind))
 
-    mels, kept = mels_of_files(paths, MelFrontEnd(params.features), leave_out, "featurize")
-    left = [clips[index] for index in kept]
-    for class_id, name in enumerate(classes):
-        if all(clip.class_id != class_id for clip in left):
-            raise StudyError(f"class {name}: found no usable clip, wanted one or more (data.skip left them out)")
+    front_end = MelFrontEnd(params.features)
+    left: list[Clip] = []
     with whole(FEATURES) as partial:
         partial.mkdir()
-        for fold in sorted({clip.fold for clip in left}):
-            rows = [row for row, clip in enumerate(left) if clip.fold == fold]
-            ClipSet.pack(
-                mels[rows],
-                [left[row].class_id for row in rows],
-                [left[row].fs_id for row in rows],
-                [left[row].name for row in rows],
-            ).save(fold_file(partial, fold))
+        for fold in sorted({clip.fold for clip in clips}):  # one at a time: memory is that of a fold's mels
+            rows = [row for row, clip in enumerate(clips) if clip.fold == fold]
+            mels, kept = mels_of_files(
+                [paths[row] for row in rows],
+                front_end,
+                lambda index, problem, rows=rows: leave_out(rows[index], problem),  # type: ignore[misc]
+                f"featurize, fold {fold}",
+                params.workers,
+            )
+            if kept:
+                of_fold = [clips[rows[index]] for index in kept]
+                left += of_fold
+                ids = zip(*((clip.class_id, clip.fs_id, clip.name) for clip in of_fold), strict=True)
+                ClipSet.pack(mels, *ids).save(fold_file(partial, fold))
+        for class_id, name in enumerate(classes):
+            if all(clip.class_id != class_id for clip in left):
+                raise StudyError(f"class {name}: found no usable clip, wanted one or more (data.skip left them out)")
         write_json(partial / "classes.json", classes)
         write_excluded(partial / EXCLUDED, excluded)
     print(f"{len(left)} clips of {len(classes)} classes, {len(excluded)} left out")

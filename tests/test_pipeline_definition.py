@@ -174,11 +174,12 @@ def test_the_walker_sees_what_is_known_to_be_read() -> None:
         "features",
         "folds",
         "seed",
+        "workers",
     }
     assert {"data.root", "control.waveform", "control.specaugment", "features"} <= read_by("train_control")
     assert {"classifier", "features", "training"} == read_by("train_base") == read_by("assess_generator")
     assert {"data.source", "features", "generator", "seed"} <= read_by("train_generator")
-    assert read_by("featurize_generated") == {"features"}
+    assert read_by("featurize_generated") == {"features", "workers"}
     assert "controls" in read_by("evaluate")
 
 
