@@ -160,11 +160,12 @@ def look_for(data: Path, params: Params) -> Closeness:
 
 
 def refuse(found: Closeness, params: Params, named: Path) -> None:
-    """Raise StudyError when more test clips have a near-duplicate than leakage.max_share; ``named`` lists them."""
-    if found.share > params.leakage.max_share:
+    """Raise StudyError when more test clips than leakage.max_share, if set, have one; ``named`` lists them."""
+    most = params.leakage.max_share
+    if most is not None and found.share > most:
         raise StudyError(
             f"leak: {found.share:.2%} of the test clips are nearly the same as a clip trained on (in {named}), "
-            f"wanted at most {params.leakage.max_share:.2%} (leakage.max_share)"
+            f"wanted at most {most:.2%} (leakage.max_share)"
         )
 
 

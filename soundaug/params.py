@@ -482,8 +482,8 @@ class Leakage(Settings):
 
     similarity: Annotated[float, Field(ge=0.1, le=1.0)]
     """Correlation of mel fingerprints from which a test clip and a clip trained on are near-duplicates."""
-    max_share: Unit
-    """Share of the test clips that may have one, told in the report; more is an error."""
+    max_share: Unit | None
+    """Share of the test clips that may have one; more is an error. null: any, they are counted and named."""
 
 
 Style = Literal[

@@ -228,12 +228,17 @@ def closeness_text(near: Closeness, params: Params) -> str:
     how = f"by mel fingerprint (a correlation of {limits.similarity:g} or more; level and a shift do not count)"
     if not near.pairs:
         return f"No test clip is nearly the same as a clip of another recording that was trained on, {how}."
+    bound = (
+        "That is told and does not stop the study (leakage.max_share: null)."
+        if limits.max_share is None
+        else f"More than {limits.max_share:.2%} (leakage.max_share) would be an error."
+    )
     real, generated = near.metrics["near_duplicates"], near.metrics["near_generated"]
     return (
         f"Of {near.test_clips} test clips {real} are nearly the same as a training clip of another recording, and "
-        f"{generated} as a generated clip, {how}: {near.share:.2%} in all; more than {limits.max_share:.2%} "
-        "(leakage.max_share) would be an error. Two recordings may be one that was uploaded twice. All arms have the "
-        f"same test clips: accuracies are flattered rather than differences. The most similar, at most {MOST_PAIRS}:"
+        f"{generated} as a generated clip, {how}: {near.share:.2%} in all. {bound} Two recordings may be one that was "
+        "uploaded twice. All arms have the same test clips: accuracies are flattered rather than differences. "
+        f"reports/near_duplicates.csv names all of them; the most similar, at most {MOST_PAIRS}:"
     )
 
 

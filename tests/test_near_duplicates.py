@@ -13,6 +13,7 @@ from soundaug.errors import StudyError
 from soundaug.features import MelFrontEnd, mels_of_waveforms
 from soundaug.near_duplicates import Closeness, fingerprint, near_duplicates, read_closeness
 from soundaug.packed import ClipSet
+from soundaug.tables import closeness_text
 from stages import audit
 
 PARAMS = fake_params()
@@ -79,7 +80,7 @@ def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def set_params(study: Path, **limits: float) -> None:
+def set_params(study: Path, **limits: float | None) -> None:
     params = fake_params(leakage=limits)
     (study / "params.yaml").write_text(yaml.safe_dump(params.model_dump()), encoding="utf-8")
 
@@ -110,8 +111,15 @@ def test_stage_writes_counts_and_names(study: Path, capsys: pytest.CaptureFixtur
     assert again.metrics == {"near_duplicates": 2, "near_generated": 1, "near_share": 0.083333}
 
 
-def test_stage_refuses_too_many(study: Path) -> None:
+def test_stage_refuses_too_many_only_where_a_limit_is_set(study: Path) -> None:
     copy_clip(study, "features/fold1.npz", 4, "features/fold2.npz", 0)
+    set_params(study, similarity=0.9, max_share=None)
+    audit.main()
+    assert json.loads((study / "reports/audit.json").read_text())["near_duplicates"] == 2
+    near = read_closeness(study / "reports/near_duplicates.csv", 36)
+    assert "does not stop the study (leakage.max_share: null)" in closeness_text(near, fake_params())
+    bounded = fake_params(leakage={"max_share": 0.1})
+    assert "More than 10.00% (leakage.max_share) would be an error." in closeness_text(near, bounded)
     set_params(study, similarity=0.9, max_share=0.05)
     with pytest.raises(StudyError) as caught:
         audit.main()
