@@ -103,6 +103,27 @@ def plot_convergence(path: Path, magnitudes: Sequence[Any], mels: Sequence[Any])
     _save(path, figure)
 
 
+def plot_power(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Power against the seeds, a panel a number of folds, a line an effect; dashed: the corrected t-test."""
+    table = pd.DataFrame(rows)
+    folds = table.groupby("folds", sort=True)
+    figure, panels = plt.subplots(1, len(folds), figsize=(11, 4), layout="constrained", squeeze=False, sharey=True)
+    for axes, (k, part) in zip(panels[0], folds, strict=True):
+        long = part.melt(["points", "seeds"], ["interval", "t"], "test", "power")
+        long["points"] = long["points"].map("{:g}".format)
+        sns.lineplot(long, x="seeds", y="power", hue="points", style="test", markers=True, ax=axes)
+        axes.axhline(0.8, color="grey", linestyle=":", linewidth=1)
+        axes.set(title=f"{k} folds", xscale="log", xticks=sorted(part["seeds"]), ylim=(0, 1.02))
+        axes.set_xticklabels([f"{seeds:g}" for seeds in sorted(part["seeds"])])
+        axes.minorticks_off()
+        if axes is not panels[0][-1]:
+            axes.get_legend().remove()
+    sns.move_legend(panels[0][-1], "center left", bbox_to_anchor=(1, 0.5), frameon=False)
+    panels[0][0].set_ylabel("share of studies that claim the difference")
+    sns.despine(figure)
+    _save(path, figure)
+
+
 def plot_ladder(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     """Accuracy of both arms of every rung, and their difference: bars go from the rung before to this one's gain."""
     table = pd.DataFrame(rows)

@@ -7,6 +7,7 @@ from soundaug.classifier import save_classifier
 from soundaug.outputs import write_csv, write_json
 from soundaug.packed import ClipSet
 from soundaug.params import Params
+from soundaug.provenance import write_train_clips
 from soundaug.training import HistoryRow, Trained, train_classifier
 
 
@@ -18,7 +19,7 @@ def run_folder(arm: str, fold: int, seed: int, data: Path = Path("data")) -> Pat
 def run_arm(
     arm: str, fold: int, seed: int, real: ClipSet, extra: ClipSet | None, test: ClipSet, n_classes: int, params: Params
 ) -> None:
-    """Train on ``real`` and ``extra``, test on ``test``, write model, predictions, curves and sizes to its folder."""
+    """Train on ``real`` and ``extra``, test on ``test``; write model, training clips, predictions, curves and sizes."""
     trained = train_classifier(
         real,
         extra,
@@ -38,6 +39,7 @@ def run_arm(
         [field.name for field in fields(HistoryRow)],
         ([f"{value:.6g}" for value in astuple(row)] for row in trained.history),
     )
+    write_train_clips(folder, real)
     n_extra = 0 if extra is None else len(extra)
     sizes = {"n_train": len(real), "n_extra": n_extra, "n_test": len(test), "steps": trained.steps}
     write_json(folder / "summary.json", sizes)

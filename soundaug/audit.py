@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,7 +13,9 @@ from soundaug.foreign import reading
 from soundaug.outputs import read_rows
 from soundaug.packed import fold_file, folds_of
 from soundaug.params import Params
+from soundaug.provenance import TRAIN_CLIPS
 
+GENERATOR = "generator"
 PAIR_COLUMNS = ("name", "class_id", "parent_a", "parent_b", "fs_id_a", "fs_id_b", "fold_a", "fold_b", "others")
 
 
@@ -45,6 +47,7 @@ class Audit:
     shared_recordings: int
     pairs: int
     generator_clips: int
+    models: int  # whose training clips were looked at
     findings: Sequence[Finding] = field(default_factory=tuple)
 
     @property
@@ -56,6 +59,7 @@ class Audit:
             "shared_recordings": self.shared_recordings,
             "pairs": self.pairs,
             "generator_clips": self.generator_clips,
+            "models": self.models,
             "findings": len(self.findings),
         }
 
@@ -79,7 +83,9 @@ def load_clips(features: Path) -> list[Clip]:
 
 
 def audit(data: Path, params: Params) -> Audit:
-    """Look for leaks under ``data`` (features/, generated/, models/generator/), for every held-out fold.
+    """Look for leaks under ``data`` (features/, generated/, models/, runs/), for every held-out fold.
+
+    Every model names the clips it was fitted on, weights, normalisation and embeddings: none may be of the test fold.
 
     Raises StudyError naming the first leak. With ``data.split: random`` recordings on both sides are the split's own
     doing: those are counted in the result instead, anything beyond them is still an error.
@@ -91,7 +97,7 @@ def audit(data: Path, params: Params) -> Audit:
         for name, count in Counter(clip.name for clip in clips).items()
         if count > 1
     ]
-    shared = pairs = generator_clips = 0
+    shared = pairs = generator_clips = models = 0
     for fold in params.folds:
         tested = {clip.fs_id for clip in clips if clip.fold == fold}
         if not tested:
@@ -105,17 +111,18 @@ def audit(data: Path, params: Params) -> Audit:
             pairs += len(rows)
             parents = [_parents(row, path) for row in rows]
             findings += _pair_findings(rows, parents, fold, tested, by_name, params)
-        path = data / "models" / "generator" / f"fold{fold}" / "train_clips.csv"
-        if path.is_file() or params.generate.per_class > 0:
-            rows = read_rows(path, ("name", "fs_id", "fold"))
-            generator_clips += len(rows)
-            findings += _generator_findings(rows, fold, tested, by_name)
+        for what, path in _fitted(data, fold, params):
+            rows = read_rows(path, ("name", "fs_id"))
+            models += 1
+            generator_clips += len(rows) if what == GENERATOR else 0
+            findings += _training_findings(what, rows, fold, tested, by_name)
     result = Audit(
         folds=len(params.folds),
         test_clips=sum(clip.fold in params.folds for clip in clips),
         shared_recordings=shared,
         pairs=pairs,
         generator_clips=generator_clips,
+        models=models,
         findings=tuple(findings),
     )
     for finding in findings:
@@ -179,16 +186,33 @@ def _pair_findings(
     return findings
 
 
-def _generator_findings(
-    rows: list[dict[str, str]], fold: int, tested: set[str], by_name: dict[str, Clip]
+def _fitted(data: Path, fold: int, params: Params) -> Iterator[tuple[str, Path]]:
+    """What was trained for a held-out fold, and the table of the clips it was fitted on."""
+    needed = {
+        GENERATOR: params.generate.per_class > 0,
+        "selector": params.generate.candidates > 1,
+        "encoder": params.generator.condition == "sound",
+    }
+    for model, wanted in needed.items():
+        path = data / "models" / model / f"fold{fold}" / TRAIN_CLIPS
+        if wanted or path.is_file():
+            yield model, path
+    for arm in params.arms:
+        for seed in params.seeds:
+            path = data / "runs" / arm / f"fold{fold}" / f"seed{seed}" / TRAIN_CLIPS
+            yield f"classifier of {arm}, seed {seed},", path
+
+
+def _training_findings(
+    what: str, rows: list[dict[str, str]], fold: int, tested: set[str], by_name: dict[str, Clip]
 ) -> list[Finding]:
     findings = []
     for row in rows:
         clip = by_name.get(row["name"])
         if clip is None:
-            findings.append(Finding(fold, f"the generator's training clip {row['name']} is not among the features"))
-        elif clip.fold == fold or row["fold"] == str(fold):
-            findings.append(Finding(fold, f"the generator was trained on its test clip {row['name']}"))
+            findings.append(Finding(fold, f"the training clip {row['name']} of the {what} is not among the features"))
+        elif clip.fold == fold or row.get("fold") == str(fold):
+            findings.append(Finding(fold, f"the {what} was trained on its test clip {row['name']}"))
         elif clip.fs_id in tested or row["fs_id"] in tested:
-            findings.append(Finding(fold, f"the generator was trained on {row['name']} of a tested recording", True))
+            findings.append(Finding(fold, f"the {what} was trained on {row['name']} of a tested recording", True))
     return findings

@@ -477,6 +477,15 @@ class Evaluate(Settings):
     """Of the resamples."""
 
 
+class Leakage(Settings):
+    """What the leakage audit bears. A recording, a parent or a training clip on both sides is always an error."""
+
+    similarity: Annotated[float, Field(ge=0.1, le=1.0)]
+    """Correlation of mel fingerprints from which a test clip and a clip trained on are near-duplicates."""
+    max_share: Unit | None
+    """Share of the test clips that may have one; more is an error. null: any, they are counted and named."""
+
+
 Style = Literal[
     "electric_beats",
     "epic_orchestra",
@@ -705,6 +714,7 @@ class Params(Settings):
     control: Controls
     classifier: Classifier
     training: Training
+    leakage: Leakage
     evaluate: Evaluate
     music: Music
     stylizer: Stylizer

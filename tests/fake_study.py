@@ -112,6 +112,8 @@ def fake_study(
                     ("step", "epoch", "learning_rate", "train_loss", "train_accuracy", "test_loss", "test_accuracy"),
                     [(10, 1, 0.001, 1.0, 0.5, 1.0, 0.9), (20, 2, 0.001, 0.5, 0.8, 0.8, f"{last:.6f}")],
                 )
+                real = [(name, fs_id) for other in clips if other != fold for name, fs_id, _ in clips[other]]
+                write_csv(run / "train_clips.csv", ("name", "fs_id"), real)
                 counts = {"n_train": 24, "n_extra": 0 if arm == "base" else 6, "n_test": 12, "steps": 20}
                 (run / "summary.json").write_text(json.dumps(counts))
 

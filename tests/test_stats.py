@@ -194,3 +194,20 @@ def test_bootstrap_of_a_whole_data_set_is_quick() -> None:
     start = time.process_time()
     stats.cluster_bootstrap(folds, 10, 2000, rng)
     assert time.process_time() - start < 4  # 0.3 s on an idle processor
+
+
+def test_draws_of_few_recordings_are_spread() -> None:
+    assert stats.spread_factor(np.array([3.0])) == 1.0
+    assert stats.spread_factor(np.full(10, 4.0)) == pytest.approx(math.sqrt(10 / 9))
+    # shares 1/2, 1/4, 1/4: 2/3 x (1 + 1/9 + 1/9) over 3/8
+    assert stats.spread_factor(np.array([2.0, 1.0, 1.0])) == pytest.approx(math.sqrt(2 / 3 * 11 / 9 / (3 / 8)))
+    right = np.repeat(np.arange(10) % 2 == 0, 3)[None]
+    draws = bootstrap(one_fold([str(i // 3) for i in range(30)], right), 8000)
+    assert draws.std() == pytest.approx(math.sqrt(0.25 / 9), rel=0.04)
+
+
+def test_draws_stay_within_0_and_1() -> None:
+    right = np.array([[True] * 9 + [False]])
+    draws = bootstrap(one_fold(["a"] * 5 + ["b"] * 4 + ["c"], right))
+    assert draws.min() == 0.0
+    assert draws.max() == 1.0

@@ -128,6 +128,7 @@ def run_pipeline(params: Params) -> None:
     run("demonstrate")
     run("train_stylizer")
     run("stylize")
+    run("audit")
     run("evaluate")
 
 
