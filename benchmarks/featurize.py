@@ -1,4 +1,4 @@
-"""Files to mel spectrograms, against librosa clip by clip: decoding, resampling of 44.1 kHz stereo, the mel.
+"""Files to mel spectrograms, against librosa and torchaudio clip by clip: decoding, resampling, the mel.
 
 Run `dvc repro` first: the clips are those of the pipeline's data/raw, written once more as 44.1 kHz stereo.
 """
@@ -13,7 +13,9 @@ import soundfile
 import torch
 
 from benchmarks.clips import read_waveforms, spread_paths
-from benchmarks.measure import timed_in_turn
+from benchmarks.comparison import Comparison
+from benchmarks.measure import fft_peak, read_rate, timed_in_turn
+from benchmarks.plain import ClipFiles
 from soundaug.audio import ClipProblem, fit
 from soundaug.errors import run_stage
 from soundaug.features import MelFrontEnd, mels_of_files
@@ -39,25 +41,35 @@ def main() -> None:
         for index, waveform in enumerate(waveforms):
             paths.append(Path(folder) / f"{index}.wav")
             soundfile.write(paths[-1], np.stack([waveform, 0.5 * waveform], axis=1), RATE, subtype="PCM_16")
+        by_torchaudio = ClipFiles(paths, [0] * len(paths), features)
         sides = timed_in_turn(
             [
                 lambda: [by_librosa(path, features) for path in paths],
+                lambda: [by_torchaudio[index] for index in range(len(paths))],
                 lambda: mels_of_files(paths, front_end, refuse, "featurize"),
             ],
             args.repeats,
         )
-        theirs, ours = (side.median for side in sides)
+        librosas, torchaudios, ours = (side.median / len(paths) for side in sides)
         mels, _ = mels_of_files(paths, front_end, refuse, "featurize")
         wanted = np.stack([by_librosa(path, features) for path in paths])
+        size = paths[0].stat().st_size
     errors = front_end.log_mel(torch.from_numpy(mels)) - front_end.to_db(torch.from_numpy(wanted))
     difference = float(errors.square().mean().sqrt())
-    rows = [("librosa", theirs / len(paths), 1.0, ""), ("study", ours / len(paths), theirs / ours, difference)]
+    rows = [
+        ("librosa", librosas, 1.0, ""),
+        ("torchaudio", torchaudios, librosas / torchaudios, ""),
+        ("study", ours, librosas / ours, difference),
+    ]
     columns = ["side", "seconds_a_clip", "ratio", "difference_db"]
     write_csv(REPORTS / f"featurize_{params.data.source}.csv", columns, rows)
     for side, seconds, ratio, _ in rows:
         print(f"{side}: {1000 * seconds:.2f} ms a clip, {1 / seconds:.0f} clips a second, {ratio:.1f} times")
     print(f"difference of the mels: {difference:.4f} dB RMS")
-    print(f"ratio {theirs / ours:.1f}")
+    transforms, reading = features.n_frames / fft_peak(features.n_fft), size / read_rate()
+    print(f"at the peaks: {1000 * transforms:.3f} ms of FFTs, {1000 * reading:.3f} ms of reading from the disk")
+    work = f"features of a clip of {features.clip_seconds:g} s"
+    Comparison("featurize", work, "librosa", librosas, ours, transforms + reading, "FFTs, disk").tell()
 
 
 def by_librosa(path: Path, features: Features) -> np.ndarray:

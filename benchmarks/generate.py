@@ -23,7 +23,8 @@ from diffusers import DDPMScheduler
 from tqdm import tqdm
 
 from benchmarks import published
-from benchmarks.measure import flop, matmul_peak, time_by_kind, timed
+from benchmarks.comparison import Comparison
+from benchmarks.measure import flop, matmul_peak, product_dtype, time_by_kind, timed
 from benchmarks.plots import plot_costs, plot_factors
 from benchmarks.study import Study
 from soundaug.audio import from_pcm16
@@ -139,12 +140,14 @@ def main() -> None:
         quality = study.judge(waveforms, pairs, name)
         rows.append((name, seconds[name], theirs / seconds[name], *(quality.get(figure, "") for figure in FIGURES)))
     write_csv(REPORTS / "generate.csv", ["side", "seconds_a_clip", "ratio", *FIGURES], rows)
-    write_peak(own, study, args.repeats)
+    share = write_peak(own, study, args.repeats)
     write_costs(study.fold)
     for side, found, ratio, *figures in rows:
         shown = ", ".join(f"{figure} {value}" for figure, value in zip(FIGURES, figures, strict=True))
         print(f"{side}: {found:.3f} s a clip, ratio {ratio:.1f}, {shown}")
-    print(f"ratio {theirs / costs[OWN].clip:.1f}")
+    cost = costs[OWN]
+    at_peak = share * (cost.clip - cost.sound)  # nothing is asked of the sound, which is no product
+    Comparison("generate", "an interpolated clip", PIPELINE, theirs, cost.clip, at_peak, "matrix products").tell()
 
 
 def parents_a_clip(pairs: list[Pair]) -> float:
@@ -237,8 +240,11 @@ def published_sounds(pipeline: Any, study: Study, pixel: Maker, pairs: list[Pair
     return waveforms / np.maximum(1, np.abs(waveforms).max(axis=1, keepdims=True))
 
 
-def write_peak(own: Maker, study: Study, repeats: int) -> None:
-    """Share of the matrix-product peak, measured in the same precision, that training and sampling reach."""
+def write_peak(own: Maker, study: Study, repeats: int) -> float:
+    """Share of the matrix-product peak, measured in the same precision, that training and sampling reach.
+
+    Returns sampling's.
+    """
     settings, device = study.params.generator, choose_device()
     unet = deepcopy(own.unet)
     place(unet, device)
@@ -265,8 +271,7 @@ def write_peak(own: Maker, study: Study, repeats: int) -> None:
         with torch.inference_mode(), autocast(device, settings.precision):
             ask(unet, images, 500, told)
 
-    with autocast(device, settings.precision):
-        precision = (torch.ones(1, 1, device=device) @ torch.ones(1, 1, device=device)).dtype
+    precision = product_dtype(device, settings.precision)
     peak = matmul_peak(precision, device)
     rows = []
     # A training step is a forward pass and a backward pass of twice its operations.
@@ -284,6 +289,7 @@ def write_peak(own: Maker, study: Study, repeats: int) -> None:
         )
     columns = ["what", "precision", "gflop_an_image", "seconds", "gflop_a_second", "peak_gflop_a_second", "share"]
     write_csv(REPORTS / "generate_peak.csv", [*columns, *(f"time_{kind}" for kind in kinds)], rows)
+    return float(rate / peak)
 
 
 def write_costs(fold: int) -> None:

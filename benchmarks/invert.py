@@ -17,7 +17,8 @@ import torch
 import torchaudio
 
 from benchmarks.clips import read_waveforms, spread_paths
-from benchmarks.measure import timed
+from benchmarks.comparison import Comparison
+from benchmarks.measure import fft_peak, timed
 from benchmarks.plots import plot_convergence
 from soundaug.errors import run_stage
 from soundaug.features import MelFrontEnd
@@ -82,7 +83,12 @@ def main() -> None:
     for method, side in theirs.items():
         print(f"against {method}: {side.seconds_a_clip / fastest(mels, side.error).seconds_a_clip:.1f} times")
     side = theirs["librosa mel_to_audio"]
-    print(f"ratio {side.seconds_a_clip / fastest(mels, side.error).seconds_a_clip:.1f}")
+    ours = fastest(mels, side.error)
+    size = params.features.model_copy(update=AUDIO_DIFFUSION)
+    # An iteration goes from sound to frames and back, the level is set by one transform more.
+    at_peak = (2 * ours.iterations + 1) * size.n_frames / fft_peak(size.n_fft)
+    work = f"{SECONDS:.0f} s of sound from a mel"
+    Comparison("invert", work, side.method, side.seconds_a_clip, ours.seconds_a_clip, at_peak, "FFTs").tell()
 
 
 def fastest(sides: list[Side], error: float) -> Side:

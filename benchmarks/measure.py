@@ -1,15 +1,22 @@
 """How long something takes, how many operations it is, and how many the machine can do."""
 
+import os
 import statistics
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 import torch
 from torch.profiler import ProfilerActivity, profile
 from torch.utils.flop_counter import FlopCounterMode
 
+from soundaug.device import autocast
+
 PEAK_SIDES = (1024, 2048, 4096)  # of the square matrices whose product gives the peak
+PEAK_FRAMES = (16, 64, 256, 1024)  # that are transformed at once
+READ_BYTES = 256 * 2**20
 KINDS = {  # of operations, by what torch calls them
     "convolutions, matrix products": ("convolution", "conv2d", "mm", "bmm", "addmm", "baddbmm", "linear", "attention"),
     "normalization": ("group_norm", "batch_norm"),
@@ -58,6 +65,45 @@ def matmul_peak(dtype: torch.dtype, device: torch.device, repeats: int = 5) -> f
         a, b = (torch.randn((side, side), device=device).to(dtype) for _ in range(2))
         best = max(best, 2 * side**3 / min(timed(lambda a=a, b=b: a @ b, repeats).runs))  # type: ignore[misc]
     return best
+
+
+def product_dtype(device: torch.device, precision: str) -> torch.dtype:
+    """What matrices are multiplied in at ``precision``, as the parameters name it."""
+    with autocast(device, precision):
+        return (torch.ones(1, 1, device=device) @ torch.ones(1, 1, device=device)).dtype
+
+
+def fft_peak(n_fft: int, repeats: int = 5) -> float:
+    """Real Fourier transforms of ``n_fft`` samples a second, all cores at work: the best run of the best batch."""
+    best = 0.0
+    for count in PEAK_FRAMES:
+        frames, spectra = torch.randn(count, n_fft), torch.empty(count, n_fft // 2 + 1, dtype=torch.complex64)
+        rounds = max(1, 1024 // count)
+
+        def run(frames: torch.Tensor = frames, spectra: torch.Tensor = spectra, rounds: int = rounds) -> None:
+            for _ in range(rounds):
+                torch.fft.rfft(frames, out=spectra)
+
+        best = max(best, rounds * count / min(timed(run, repeats).runs))
+    return best
+
+
+def read_rate() -> float:
+    """Bytes a second that come from the disk of the temporary folder, past the system's memory of files."""
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "bytes"
+        with path.open("wb") as file:
+            for _ in range(READ_BYTES // 2**20):
+                file.write(os.urandom(2**20))
+            file.flush()
+            os.fsync(file.fileno())
+            if hasattr(os, "posix_fadvise"):
+                os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+        start = time.perf_counter()
+        with path.open("rb", buffering=0) as file:
+            while file.read(2**20):
+                pass
+        return READ_BYTES / (time.perf_counter() - start)
 
 
 def time_by_kind(run: Callable[[], object]) -> dict[str, float]:

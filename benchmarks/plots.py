@@ -11,6 +11,7 @@ import matplotlib.pyplot as plt
 import pandas as pd
 import seaborn as sns
 
+from benchmarks.comparison import Comparison
 from soundaug.outputs import whole
 
 DPI = 150
@@ -77,6 +78,44 @@ def plot_costs(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     _save(path, figure)
 
 
+def plot_speed(path: Path, comparisons: Sequence[Comparison]) -> None:
+    """Seconds of every comparison's sides and of the machine's peak, on a logarithmic axis, with the ratios."""
+    rows = [
+        {"work": one.work, "side": side, "seconds": seconds}
+        for one in comparisons
+        for side, seconds in (("the others", one.theirs), ("the study", one.ours), ("the machine's peak", one.at_peak))
+    ]
+    figure, axes = plt.subplots(figsize=(9, 0.9 * len(comparisons) + 1.4), layout="constrained")
+    sns.barplot(pd.DataFrame(rows), x="seconds", y="work", hue="side", ax=axes)
+    axes.set(xscale="log", xlabel="seconds", ylabel="")
+    for row, one in enumerate(comparisons):
+        axes.annotate(f" {one.ratio:.1f} x {one.against}", (one.theirs, row - 0.27), va="center", fontsize="small")
+    axes.set_xlim(right=max(one.theirs for one in comparisons) * 50)
+    axes.legend(title="", loc="lower right")
+    sns.despine(figure)
+    _save(path, figure)
+
+
+def plot_scale(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Seconds (above) and peak memory (below) of every stage against the corpus's clips; dotted: proportion."""
+    table = pd.DataFrame(rows)
+    stages = table.groupby("stage", sort=False)
+    figure, panels = plt.subplots(
+        2, len(stages), figsize=(2.4 * len(stages) + 1, 5), layout="constrained", squeeze=False, sharex=True
+    )
+    for (above, below), (stage, part) in zip(panels.T, stages, strict=True):
+        sns.lineplot(part, x="clips", y="seconds", marker="o", ax=above)
+        sns.lineplot(part, x="clips", y="peak_mb", marker="o", ax=below)
+        last = part.iloc[-1]
+        if last["seconds"] > 0:
+            above.axline((0, 0), (last["clips"], last["seconds"]), color="grey", linestyle=":", linewidth=1)
+        above.set_title(str(stage), fontsize="medium")
+        above.set(ylabel="seconds", ylim=(0, None), xlim=(0, None))
+        below.set(xlabel="clips", ylabel="peak memory, MB", ylim=(0, None))
+    sns.despine(figure)
+    _save(path, figure)
+
+
 def plot_convergence(path: Path, magnitudes: Sequence[Any], mels: Sequence[Any]) -> None:
     """Error against time, a line a method: phases for true magnitudes, and mels back to audio."""
     figure, panels = plt.subplots(1, 2, figsize=(12, 4.6), layout="constrained")
@@ -96,6 +135,60 @@ def plot_convergence(path: Path, magnitudes: Sequence[Any], mels: Sequence[Any])
 def _whiskers(table: pd.DataFrame) -> list[Any]:
     """Below and above the mean; an interval of no width may end beside it by a rounding error."""
     return [(table["mean"] - table["low"]).clip(lower=0), (table["high"] - table["mean"]).clip(lower=0)]
+
+
+def plot_power(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Power against the seeds, a panel a number of folds, a line an effect; dashed: the corrected t-test."""
+    table = pd.DataFrame(rows)
+    folds = table.groupby("folds", sort=True)
+    figure, panels = plt.subplots(1, len(folds), figsize=(11, 4), layout="constrained", squeeze=False, sharey=True)
+    for axes, (k, part) in zip(panels[0], folds, strict=True):
+        long = part.melt(["points", "seeds"], ["interval", "t"], "test", "power")
+        long["points"] = long["points"].map("{:g}".format)
+        sns.lineplot(long, x="seeds", y="power", hue="points", style="test", markers=True, ax=axes)
+        axes.axhline(0.8, color="grey", linestyle=":", linewidth=1)
+        axes.set(title=f"{k} folds", xscale="log", xticks=sorted(part["seeds"]), ylim=(0, 1.02))
+        axes.set_xticklabels([f"{seeds:g}" for seeds in sorted(part["seeds"])])
+        axes.minorticks_off()
+        if axes is not panels[0][-1]:
+            axes.get_legend().remove()
+    sns.move_legend(panels[0][-1], "center left", bbox_to_anchor=(1, 0.5), frameon=False)
+    panels[0][0].set_ylabel("share of studies that claim the difference")
+    sns.despine(figure)
+    _save(path, figure)
+
+
+def plot_ladder(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Accuracy of both arms of every rung, and their difference: bars go from the rung before to this one's gain."""
+    table = pd.DataFrame(rows)
+    places = range(len(table))
+    figure, (left, right) = plt.subplots(
+        1, 2, figsize=(12, 0.55 * len(table) + 1.6), layout="constrained", sharey=True, width_ratios=(2, 3)
+    )
+    for arm, color in zip(("base", "aug"), sns.color_palette(), strict=False):
+        left.plot(table[arm], places, marker="o", color=color, label={"base": "base", "aug": "augmented"}[arm])
+    left.set(xlabel="accuracy, %", yticks=places)
+    left.set_yticklabels([f"{row.change}\n({row.network.split(':')[0]} network)" for row in table.itertuples()])
+    left.invert_yaxis()
+    left.legend(frameon=False)
+    gains = table["delta"].to_numpy(float)
+    less, more = sns.color_palette("muted")[3], sns.color_palette("muted")[2]
+    for place in places:
+        if place == 0 or pd.isna(table["explained"][place]):
+            continue
+        change = gains[place] - gains[place - 1]
+        right.barh(place, change, left=gains[place - 1], height=0.55, color=less if change < 0 else more, alpha=0.5)
+        right.plot([gains[place - 1]] * 2, [place - 1, place], color="grey", linewidth=0.8)
+    for place, row in enumerate(table.itertuples()):
+        ends = "" if pd.isna(row.delta_low) else f" ({row.delta_low:+.1f} to {row.delta_high:+.1f})"
+        if ends:
+            right.plot([row.delta_low, row.delta_high], [place, place], color="black", linewidth=1)
+        right.plot(row.delta, place, marker="o", color="black")
+        right.annotate(f"{row.delta:+.1f}{ends}", (1.01, place), xycoords=("axes fraction", "data"), va="center")
+    right.axvline(0, color="grey", linewidth=0.8, linestyle=":")
+    right.set(xlabel="augmented minus base, points, with its interval\n(bars: what a change takes or gives)")
+    sns.despine(figure)
+    _save(path, figure)
 
 
 def _save(path: Path, figure: Any) -> None:

@@ -3,14 +3,13 @@
 from dataclasses import astuple, fields
 from pathlib import Path
 
-import numpy as np
-
 from soundaug.classifier import save_classifier
 from soundaug.outputs import write_csv, write_json
 from soundaug.packed import ClipSet
 from soundaug.params import Augmentation, Params
+from soundaug.provenance import write_train_clips
 from soundaug.soft_labels import soft_labels, teacher_probabilities
-from soundaug.training import AS_THEY_COME, HistoryRow, train_classifier
+from soundaug.training import AS_THEY_COME, HistoryRow, Trained, train_classifier
 
 
 def run_folder(arm: str, fold: int, seed: int, data: Path = Path("data")) -> Path:
@@ -29,7 +28,7 @@ def run_arm(
     params: Params,
     augmentation: Augmentation = AS_THEY_COME,
 ) -> None:
-    """Train on ``real`` and ``extra``, test on ``test``, write model, predictions, curves and sizes to its folder.
+    """Train on ``real`` and ``extra``, test on ``test``; write model, training clips, predictions, curves and sizes.
 
     The teacher of soft labels is the base arm's classifier of the same fold and seed: it has seen no test clip.
     """
@@ -53,22 +52,30 @@ def run_arm(
     )
     folder = run_folder(arm, fold, seed)
     save_classifier(folder / "model.safetensors", trained.model)
-    write_predictions(folder / "predictions.csv", test, trained.probabilities)
+    write_predictions(folder / "predictions.csv", test, trained)
     write_csv(
         folder / "history.csv",
         [field.name for field in fields(HistoryRow)],
         ([f"{value:.6g}" for value in astuple(row)] for row in trained.history),
     )
+    write_train_clips(folder, real)
     n_extra = 0 if extra is None else len(extra)
     sizes = {"n_train": len(real), "n_extra": n_extra, "n_test": len(test), "steps": trained.steps}
     write_json(folder / "summary.json", sizes)
     print(f"{arm}, fold {fold}, seed {seed}: accuracy {trained.history[-1].test_accuracy:.4f}")
 
 
-def write_predictions(path: Path, test: ClipSet, probabilities: np.ndarray) -> None:
-    """Write one row a test clip: clip, fs_id, class_id, predicted, and every class's probability [N, n_classes]."""
-    n_classes = probabilities.shape[1]
+def write_predictions(path: Path, test: ClipSet, trained: Trained) -> None:
+    """Write one row a test clip: clip, fs_id, class_id, predicted, every class's probability, and at the best epoch.
+
+    The best epoch is picked on these very clips.
+    """
+    n_classes = trained.probabilities.shape[1]
     columns = ["clip", "fs_id", "class_id", "predicted", *(f"p_{class_id}" for class_id in range(n_classes))]
-    predicted = probabilities.argmax(axis=1)
-    rows = zip(test.name, test.fs_id, test.class_id, predicted, probabilities, strict=True)
-    write_csv(path, columns, ([*head, *(f"{p:.6f}" for p in row)] for *head, row in rows))
+    predicted, at_best = (found.argmax(axis=1) for found in (trained.probabilities, trained.best_on_test))
+    rows = zip(test.name, test.fs_id, test.class_id, predicted, trained.probabilities, at_best, strict=True)
+    write_csv(
+        path,
+        [*columns, "predicted_at_best_epoch"],
+        ([*head, *(f"{p:.6f}" for p in row), best] for *head, row, best in rows),
+    )

@@ -19,8 +19,11 @@ class ClipProblem(Exception):
     """A clip that cannot be used: ``kind`` is one of the problems that data.skip may name."""
 
     def __init__(self, kind: Problem, what: str) -> None:
-        super().__init__(what)
+        super().__init__(kind, what)  # both, so that it can be pickled
         self.kind = kind
+
+    def __str__(self) -> str:
+        return str(self.args[1])
 
 
 def read_mono(path: Path, sample_rate: int) -> np.ndarray:

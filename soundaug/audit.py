@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,7 +14,9 @@ from soundaug.outputs import read_rows
 from soundaug.packed import fold_file, folds_of
 from soundaug.params import Params
 from soundaug.partition import Partition
+from soundaug.provenance import TRAIN_CLIPS
 
+GENERATOR = "generator"
 PAIR_COLUMNS = ("name", "class_id", "parent_a", "parent_b", "fs_id_a", "fs_id_b", "fold_a", "fold_b", "others")
 
 
@@ -46,6 +48,7 @@ class Audit:
     shared_recordings: int
     pairs: int
     generator_clips: int
+    models: int  # whose training clips were looked at
     findings: Sequence[Finding] = field(default_factory=tuple)
 
     @property
@@ -57,6 +60,7 @@ class Audit:
             "shared_recordings": self.shared_recordings,
             "pairs": self.pairs,
             "generator_clips": self.generator_clips,
+            "models": self.models,
             "findings": len(self.findings),
         }
 
@@ -80,7 +84,9 @@ def load_clips(features: Path) -> list[Clip]:
 
 
 def audit(data: Path, params: Params) -> Audit:
-    """Look for leaks under ``data`` (features/, generated/, models/generator/), for every held-out fold.
+    """Look for leaks under ``data`` (features/, generated/, models/, runs/), for every held-out fold.
+
+    Every model names the clips it was fitted on, weights, normalisation and embeddings: none may be of the test fold.
 
     Raises StudyError naming the first leak. With ``data.split: random`` recordings on both sides are the split's own
     doing: those are counted in the result instead, anything beyond them is still an error.
@@ -94,7 +100,7 @@ def audit(data: Path, params: Params) -> Audit:
     ]
     folds, partition = folds_of(data / "features"), Partition.load(data / "features")
     unlabelled = {clip.name for clip in clips if (clip.fold, clip.class_id, clip.fs_id) in partition.withheld}
-    shared = pairs = generator_clips = test_clips = 0
+    shared = pairs = generator_clips = test_clips = models = 0
     for fold in params.folds:
         held_out = set(partition.tested(fold, folds))
         tested = {clip.fs_id for clip in clips if clip.fold in held_out}
@@ -116,14 +122,14 @@ def audit(data: Path, params: Params) -> Audit:
                 for parent in of_row
                 if parent[0] in unlabelled
             ]
-        path = data / "models" / "generator" / f"fold{fold}" / "train_clips.csv"
-        if path.is_file() or params.generate.per_class > 0:
-            rows = read_rows(path, ("name", "fs_id", "fold"))
-            generator_clips += len(rows)
-            findings += _generator_findings(rows, fold, held_out, tested, by_name)
-            if not params.generator.unlabelled:
+        for what, path in _fitted(data, fold, params):
+            rows = read_rows(path, ("name", "fs_id"))
+            models += 1
+            generator_clips += len(rows) if what == GENERATOR else 0
+            findings += _training_findings(what, rows, fold, held_out, tested, by_name)
+            if not (what == GENERATOR and params.generator.unlabelled):
                 findings += [
-                    Finding(fold, f"the generator was trained on {row['name']}, which is withheld")
+                    Finding(fold, f"the {what} was trained on {row['name']}, which is withheld")
                     for row in rows
                     if row["name"] in unlabelled
                 ]
@@ -133,6 +139,7 @@ def audit(data: Path, params: Params) -> Audit:
         shared_recordings=shared,
         pairs=pairs,
         generator_clips=generator_clips,
+        models=models,
         findings=tuple(findings),
     )
     for finding in findings:
@@ -197,16 +204,33 @@ def _pair_findings(
     return findings
 
 
-def _generator_findings(
-    rows: list[dict[str, str]], fold: int, held_out: set[int], tested: set[str], by_name: dict[str, Clip]
+def _fitted(data: Path, fold: int, params: Params) -> Iterator[tuple[str, Path]]:
+    """What was trained for a held-out fold, and the table of the clips it was fitted on."""
+    needed = {
+        GENERATOR: params.generate.per_class > 0,
+        "selector": params.generate.candidates > 1,
+        "encoder": params.generator.condition == "sound",
+    }
+    for model, wanted in needed.items():
+        path = data / "models" / model / f"fold{fold}" / TRAIN_CLIPS
+        if wanted or path.is_file():
+            yield model, path
+    for arm in params.arms:
+        for seed in params.seeds:
+            path = data / "runs" / arm / f"fold{fold}" / f"seed{seed}" / TRAIN_CLIPS
+            yield f"classifier of {arm}, seed {seed},", path
+
+
+def _training_findings(
+    what: str, rows: list[dict[str, str]], fold: int, held_out: set[int], tested: set[str], by_name: dict[str, Clip]
 ) -> list[Finding]:
     findings = []
     for row in rows:
         clip = by_name.get(row["name"])
         if clip is None:
-            findings.append(Finding(fold, f"the generator's training clip {row['name']} is not among the features"))
-        elif clip.fold in held_out or row["fold"] in {str(one) for one in held_out}:
-            findings.append(Finding(fold, f"the generator was trained on its test clip {row['name']}"))
+            findings.append(Finding(fold, f"the training clip {row['name']} of the {what} is not among the features"))
+        elif clip.fold in held_out or row.get("fold") in {str(one) for one in held_out}:
+            findings.append(Finding(fold, f"the {what} was trained on its test clip {row['name']}"))
         elif clip.fs_id in tested or row["fs_id"] in tested:
-            findings.append(Finding(fold, f"the generator was trained on {row['name']} of a tested recording", True))
+            findings.append(Finding(fold, f"the {what} was trained on {row['name']} of a tested recording", True))
     return findings

@@ -13,6 +13,7 @@ LICENCES = {  # of the training clips: Hugging Face's identifier, and a sentence
     "synthetic": ("mit", "The clips are synthesised by the program that trained this model (MIT licence)."),
     "directory": ("other", "The clips came from a folder of the user's: whoever shares this model states its licence."),
 }
+MUSIC_LICENCE = ("other", "The music was played by the program that trained this model, through TimGM6mb (GPL-2).")
 
 
 def write_card(
@@ -23,9 +24,12 @@ def write_card(
     params: Params,
     summary: Mapping[str, float],
 ) -> None:
-    """Write README.md as Hugging Face reads it: YAML front matter, then Markdown; ``summary`` is the training's."""
+    """Write README.md as Hugging Face reads it: YAML front matter, then Markdown; ``summary`` is the training's.
+
+    No ``folds`` are those of a model of the embedded music.
+    """
     features, generator = params.features, params.generator
-    licence, sentence = LICENCES.get(params.data.source, LICENCES["directory"])
+    licence, sentence = LICENCES.get(params.data.source, LICENCES["directory"]) if folds else MUSIC_LICENCE
     front = {"library_name": "diffusers", "license": licence, "tags": ["audio", "diffusion", "mel-spectrogram"]}
     if generator.pretrained is not None and not Path(generator.pretrained).is_dir():
         front["base_model"] = generator.pretrained  # the hub takes its own names only
@@ -38,6 +42,13 @@ def write_card(
         )
     if generator.condition == "none":
         given = "Not told any class: what it makes is of none in particular."
+    data = "Data: the embedded music, and none of the study's clips. Its styles are not told."
+    if folds:
+        data = (
+            f"Data: source `{params.data.source}`, folds {', '.join(map(str, folds))}; **fold {held_out} is held out**:"
+            " a classifier\n  that trains on this model's clips may be tested on that fold alone. train_clips.csv "
+            "names every clip."
+        )
     network = "UNet2DConditionModel" if generator.condition == "sound" else "UNet2DModel"
     text = f"""---
 {yaml.safe_dump(front, sort_keys=False, allow_unicode=True)}---
@@ -48,8 +59,7 @@ A model of {features.n_mels} x {features.n_frames} mel spectrograms of {features
 {features.sample_rate} Hz (hop {features.hop_length}, n_fft {features.n_fft}), {features.floor_db:g} to \
 {features.ceiling_db:g} dB; mel.json says how they become the network's images.
 
-- Data: source `{params.data.source}`, folds {", ".join(map(str, folds))}; **fold {held_out} is held out**: a classifier
-  that trains on this model's clips may be tested on that fold alone. train_clips.csv names every clip.
+- {data}
 - {given}
 - Training: history.csv has the curve; the settings are below.
 - Licence of the training data: {sentence}

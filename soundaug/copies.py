@@ -48,7 +48,7 @@ class CopyReport:
     closest: list[ClosePair]
 
 
-class _Spectra(NamedTuple):
+class Spectra(NamedTuple):
     """Fourier transforms along time [F, N, n_mels], and the energy [S, N] that each shift leaves in the overlap."""
 
     spectrum: torch.Tensor
@@ -78,7 +78,7 @@ def nearest(
     if exclude is not None and exclude.shape != (len(queries), len(references)):
         raise ValueError(f"exclude: found shape {exclude.shape}, wanted {(len(queries), len(references))}")
     device = choose_device()
-    shifts = _shifts(max_shift)
+    shifts = shifts_up_to(max_shift)
     n_bins, n_frames = queries.shape[1:]
     cells = torch.tensor([n_bins * (n_frames - abs(shift)) for shift in shifts], dtype=torch.float32, device=device)
     # Taken off both sides, it cancels in the difference, and float32 keeps more of what is left.
@@ -87,13 +87,13 @@ def nearest(
     found = torch.full((len(queries),), -1, device=device)
     for column in tqdm(range(0, len(references), REFERENCE_BLOCK), desc=label, unit="block", disable=None):
         # What is left of the reference at shift s is what is left of the query at -s.
-        reference = _spectra(references[column : column + REFERENCE_BLOCK] - centre, [-s for s in shifts], device)
+        reference = spectra(references[column : column + REFERENCE_BLOCK] - centre, [-s for s in shifts], device)
         conjugate = reference.spectrum.conj().transpose(1, 2).resolve_conj()  # [F, n_mels, R]
         for row in range(0, len(queries), QUERY_BLOCK):
             rows = slice(row, row + QUERY_BLOCK)
-            query = _spectra(queries[rows] - centre, shifts, device)
+            query = spectra(queries[rows] - centre, shifts, device)
             product = torch.bmm(query.spectrum, conjugate)  # [F, N, R]
-            correlation = torch.fft.irfft(product, n=_fft_length(n_frames, max_shift), dim=0)[shifts]  # [S, N, R]
+            correlation = torch.fft.irfft(product, n=fft_length(n_frames, max_shift), dim=0)[shifts]  # [S, N, R]
             squares = query.energy[:, :, None] + reference.energy[:, None, :] - 2 * correlation
             distances = (squares / cells[:, None, None]).amin(dim=0)  # mean squares [N, R]
             if exclude is not None:
@@ -114,7 +114,7 @@ def paired(queries: np.ndarray, references: np.ndarray, reference: np.ndarray, m
     _check(queries, references, max_shift)
     _check_indices("reference", reference, (len(queries),), len(references))
     device = choose_device()
-    shifts = np.array(_shifts(max_shift))
+    shifts = np.array(shifts_up_to(max_shift))
     distance, shift = np.full(len(queries), np.inf), np.zeros(len(queries), np.int64)
     compared = np.flatnonzero(reference >= 0)
     for start in range(0, len(compared), QUERY_BLOCK):
@@ -205,25 +205,25 @@ def copy_report(
     return CopyReport({name: float(f"{value:.6g}") for name, value in metrics.items()}, closest)
 
 
-def _shifts(max_shift: int) -> list[int]:
+def shifts_up_to(max_shift: int) -> list[int]:
     """0, -1, 1, -2, 2, ...: the least first."""
     return sorted(range(-max_shift, max_shift + 1), key=abs)
 
 
-def _fft_length(n_frames: int, max_shift: int) -> int:
+def fft_length(n_frames: int, max_shift: int) -> int:
     """Long enough that no shift wraps round."""
     return int(next_fast_len(n_frames + max_shift, real=True))
 
 
-def _spectra(mel: np.ndarray, shifts: list[int], device: torch.device) -> _Spectra:
+def spectra(mel: np.ndarray, shifts: list[int], device: torch.device) -> Spectra:
     """Of mels [N, n_mels, T]; shift s > 0 leaves frames s to T, s < 0 frames 0 to T + s."""
     n_frames = mel.shape[2]
     power = np.square(mel, dtype=np.float64).sum(axis=1)  # [N, T]
     before = np.concatenate([np.zeros((len(mel), 1)), power.cumsum(axis=1)], axis=1)  # of the frames before each
     energy = [before[:, n_frames + min(shift, 0)] - before[:, max(shift, 0)] for shift in shifts]
     image = torch.from_numpy(mel.astype(np.float32)).to(device)
-    spectrum = torch.fft.rfft(image, n=_fft_length(n_frames, max(shifts)))
-    return _Spectra(
+    spectrum = torch.fft.rfft(image, n=fft_length(n_frames, max(shifts)))
+    return Spectra(
         spectrum.permute(2, 0, 1).contiguous(), torch.from_numpy(np.stack(energy).astype(np.float32)).to(device)
     )
 

@@ -27,10 +27,14 @@ HISTORY_COLUMNS = ("step", "train_loss", "test_accuracy")
 
 @dataclass(frozen=True)
 class FoldRuns(FoldPredictions):
-    """All runs on one held-out fold: predictions, and per arm a history (column to values) for every seed."""
+    """All runs on one held-out fold: predictions, and per arm a history (column to values) for every seed.
+
+    ``at_best_epoch`` are predictions at each run's best epoch, which was picked on these clips.
+    """
 
     fold: int
     clips: Strings
+    at_best_epoch: Mapping[str, Ints]
     histories: Mapping[str, Sequence[Mapping[str, Floats]]]
     test_train_ratio: float  # test clips per real training clip
 
@@ -55,8 +59,8 @@ class Study:
         return np.array([stats.macro_f1(f.class_id, f.predicted[arm], len(self.classes)) for f in self.folds])
 
     def best_epoch_on_test(self, arm: str) -> Floats:
-        """Highest test accuracy of each run's history, [folds, seeds]: chosen on the test fold, hence too high."""
-        return np.array([[np.nanmax(h["test_accuracy"]) for h in fold.histories[arm]] for fold in self.folds])
+        """Test accuracy at each run's best epoch, [folds, seeds]: chosen on the test fold, hence too high."""
+        return np.array([stats.accuracy(fold.class_id, fold.at_best_epoch[arm]) for fold in self.folds])
 
     def class_accuracy(self, arm: str) -> Floats:
         """Part of each class's test clips (all folds and seeds) predicted right, [classes]; nan: no clip of it."""
@@ -119,6 +123,7 @@ def compute_metrics(study: Study, params: Params, data: Path) -> Metrics:
             float(np.mean([(fold.predicted["aug"] != fold.predicted["base"]).mean() for fold in study.folds]))
         ),
     }
+    metrics["delta"]["best_epoch_on_test"] = {"accuracy": _best_epoch_difference(study, params)}
     metrics["delta"]["accuracy"]["p_sign_flip_smallest"] = _significant(stats.smallest_sign_flip_p(len(study.folds)))
     metrics["delta"]["accuracy"]["p_mcnemar"] = _significant(stats.mcnemar_test(study.folds, "aug", "base"))
     families: dict[str, dict[str, Metrics]] = {
@@ -301,13 +306,16 @@ def _load_fold(data: Path, params: Params, fold: int, corpus: Sequence[Clip], n_
     held_out = Partition.load(data / "features").tested(fold, folds_of(data / "features"))
     tested = [clip for clip in corpus if clip.fold in held_out]
     predicted: dict[str, Ints] = {}
+    at_best: dict[str, Ints] = {}
     histories: dict[str, list[Mapping[str, Floats]]] = {}
     ratios = []
     for arm in params.arms:
-        rows, histories[arm] = [], []
+        rows, best_rows, histories[arm] = [], [], []
         for seed in params.seeds:
             run = data / "runs" / arm / f"fold{fold}" / f"seed{seed}"
-            rows.append(_read_predictions(run / "predictions.csv", tested, n_classes))
+            last, best = _read_predictions(run / "predictions.csv", tested, n_classes)
+            rows.append(last)
+            best_rows.append(best)
             history = _read_history(run / "history.csv")
             right = np.mean(rows[-1] == [clip.class_id for clip in tested])
             if abs(history["test_accuracy"][-1] - right) > 1e-4:
@@ -319,21 +327,26 @@ def _load_fold(data: Path, params: Params, fold: int, corpus: Sequence[Clip], n_
             n_train = _count_of(run / "summary.json", "n_train")
             if arm == "base":
                 ratios.append(len(tested) / n_train)
-        predicted[arm] = np.stack(rows)
+        predicted[arm], at_best[arm] = np.stack(rows), np.stack(best_rows)
     return FoldRuns(
         fs_id=np.array([clip.fs_id for clip in tested]),
         class_id=np.array([clip.class_id for clip in tested], dtype=np.int64),
         predicted=predicted,
         fold=fold,
         clips=np.array([clip.name for clip in tested]),
+        at_best_epoch=at_best,
         histories=histories,
         test_train_ratio=float(np.mean(ratios)),
     )
 
 
-def _read_predictions(path: Path, tested: Sequence[Clip], n_classes: int) -> Ints:
-    """Predicted class [N] of the fold's clips; they must be the features' clips in the same order."""
-    rows = read_rows(path, ("clip", "fs_id", "class_id", "predicted"))
+def _read_predictions(path: Path, tested: Sequence[Clip], n_classes: int) -> tuple[Ints, Ints]:
+    """Predicted class [N] of the fold's clips at the last and at the best epoch.
+
+    They must be the features' clips in the same order.
+    """
+    guesses = ("predicted", "predicted_at_best_epoch")
+    rows = read_rows(path, ("clip", "fs_id", "class_id", *guesses))
     if len(rows) != len(tested) or not rows:
         raise StudyError(f"{path}: found {len(rows)} clips, wanted the {len(tested)} of the feature file")
     for number, (row, clip) in enumerate(zip(rows, tested, strict=True), start=2):
@@ -343,9 +356,11 @@ def _read_predictions(path: Path, tested: Sequence[Clip], n_classes: int) -> Int
                 f"{path} line {number}: found clip, fs_id, class_id {', '.join(found)}, "
                 f"wanted {', '.join(wanted)} as in the feature file"
             )
-        if re.fullmatch("[0-9]{1,9}", row["predicted"]) is None or int(row["predicted"]) >= n_classes:
-            raise StudyError(f"{path} line {number}: found predicted {row['predicted']!r}, wanted 0 to {n_classes - 1}")
-    return np.array([int(row["predicted"]) for row in rows], dtype=np.int64)
+        for guess in guesses:
+            if re.fullmatch("[0-9]{1,9}", row[guess]) is None or int(row[guess]) >= n_classes:
+                raise StudyError(f"{path} line {number}: found {guess} {row[guess]!r}, wanted 0 to {n_classes - 1}")
+    last, best = (np.array([int(row[guess]) for row in rows], dtype=np.int64) for guess in guesses)
+    return last, best
 
 
 def _read_history(path: Path) -> dict[str, Floats]:
@@ -377,6 +392,19 @@ def _compare(study: Study, arm: str, other: str, draws: Mapping[str, Draws], par
         found["p_value"] = _significant(p)
     rng = np.random.default_rng(params.evaluate.seed)
     return found | {"p_sign_flip": _significant(stats.sign_flip_test(differences, rng))}
+
+
+def _best_epoch_difference(study: Study, params: Params) -> Metrics:
+    """Aug minus base at the epochs that suited the test clips best, with its interval, to compare with published."""
+    settings = params.evaluate
+    folds = [
+        FoldPredictions(fold.fs_id, fold.class_id, {arm: fold.at_best_epoch[arm] for arm in ("base", "aug")})
+        for fold in study.folds
+    ]
+    rng = np.random.default_rng(settings.seed)
+    draws = stats.cluster_bootstrap(folds, len(study.classes), settings.bootstrap, rng)
+    mean = float((study.best_epoch_on_test("aug") - study.best_epoch_on_test("base")).mean())
+    return _estimate(mean, draws["aug"].accuracy - draws["base"].accuracy, settings.confidence)
 
 
 def _estimate(mean: float, draws: Floats, confidence: float) -> Metrics:

@@ -1,7 +1,9 @@
 """The mel front end: one for real and generated audio, for classifier and generator."""
 
+import functools
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -9,9 +11,9 @@ import torchaudio
 
 from soundaug.audio import ClipProblem, check_audible, fit, read_mono
 from soundaug.mel_bands import MelBands
-from soundaug.params import Features
+from soundaug.params import Features, Workers
 from soundaug.phase import Stft
-from soundaug.threads import over_cores
+from soundaug.workers import over_workers
 
 
 class MelFrontEnd:
@@ -33,6 +35,9 @@ class MelFrontEnd:
         self.filters = filters  # [n_mels, n_fft / 2 + 1]
         self._stft = Stft(settings.n_fft, settings.hop_length, settings.n_samples)
         self._bands = MelBands(filters)
+
+    def __reduce__(self) -> tuple[Any, tuple[Features]]:
+        return front_end_of, (self.settings,)  # a worker of a cluster makes its own, once
 
     def to(self, device: torch.device) -> "MelFrontEnd":
         """The same front end on ``device``."""
@@ -70,25 +75,28 @@ class MelFrontEnd:
         return log_mel if self.settings.scale == "log" else self.from_db(log_mel)
 
 
+@functools.cache
+def front_end_of(settings: Features) -> MelFrontEnd:
+    """The front end of ``settings`` on the CPU, one a process."""
+    return MelFrontEnd(settings)
+
+
 def mels_of_files(
-    paths: Sequence[Path], front_end: MelFrontEnd, on_problem: Callable[[int, ClipProblem], None], label: str
+    paths: Sequence[Path],
+    front_end: MelFrontEnd,
+    on_problem: Callable[[int, ClipProblem], None],
+    label: str,
+    workers: Workers = "threads",
 ) -> tuple[np.ndarray, list[int]]:
-    """Decode files over all cores and compute their mels: float32 [N, n_mels, T] and the indices of the clips kept.
+    """Decode files side by side and compute their mels: float32 [N, n_mels, T] and the indices of the clips kept.
 
     ``on_problem(index, problem)`` is called for a clip that cannot be used: it raises, or returns to leave it out.
     """
     settings = front_end.settings
-
-    def mel(path: Path) -> np.ndarray | ClipProblem:
-        try:
-            waveform = fit(check_audible(read_mono(path, settings.sample_rate)), settings.n_samples)
-        except ClipProblem as problem:
-            return problem
-        return front_end(torch.from_numpy(waveform)[None])[0].numpy()
-
+    files = paths if workers == "threads" else [path.absolute() for path in paths]
     mels = np.empty((len(paths), settings.n_mels, settings.n_frames), np.float32)
     kept: list[int] = []
-    for index, found in enumerate(over_cores(mel, paths, label)):
+    for index, found in enumerate(over_workers(functools.partial(_mel_of_file, front_end), files, label, workers)):
         if isinstance(found, ClipProblem):
             on_problem(index, found)
         else:
@@ -97,11 +105,25 @@ def mels_of_files(
     return mels[: len(kept)], kept
 
 
-def mels_of_waveforms(waveforms: np.ndarray, front_end: MelFrontEnd) -> np.ndarray:
+def mels_of_waveforms(waveforms: np.ndarray, front_end: MelFrontEnd, workers: Workers = "threads") -> np.ndarray:
     """What the classifier sees [N, n_mels, T] of float32 waveforms [N, n_samples]."""
     settings = front_end.settings
     mels = np.empty((len(waveforms), settings.n_mels, settings.n_frames), np.float32)
-    mel_of = over_cores(lambda one: front_end(torch.from_numpy(one)[None])[0].numpy(), list(waveforms), "mels")
-    for row, mel in zip(mels, mel_of, strict=True):
+    made = over_workers(functools.partial(_mel_of_waveform, front_end), list(waveforms), "mels", workers)
+    for row, mel in zip(mels, made, strict=True):
         row[:] = mel
     return mels
+
+
+def _mel_of_file(front_end: MelFrontEnd, path: Path) -> np.ndarray | ClipProblem:
+    settings = front_end.settings
+    try:
+        waveform = fit(check_audible(read_mono(path, settings.sample_rate)), settings.n_samples)
+    except ClipProblem as problem:
+        return problem
+    return _mel_of_waveform(front_end, waveform)
+
+
+def _mel_of_waveform(front_end: MelFrontEnd, waveform: np.ndarray) -> np.ndarray:
+    mel: np.ndarray = front_end(torch.from_numpy(waveform)[None])[0].numpy()
+    return mel

@@ -1,7 +1,9 @@
 """Mel spectrogram to audio, the level kept: what `invert` says of the mel, the phases and a vocoder."""
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,10 +14,10 @@ from soundaug.device import choose_device
 from soundaug.features import MelFrontEnd
 from soundaug.mel_bands import MelBands
 from soundaug.mel_inversion import MelInversion
-from soundaug.params import Invert
+from soundaug.params import Features, Invert, Workers
 from soundaug.phase import Stft, admm, griffin_lim, mel_griffin_lim, power_of
-from soundaug.threads import over_cores
 from soundaug.vocoder import Vocoder, load_vocoder
+from soundaug.workers import over_workers
 
 BATCH = 64  # clips at a time on a GPU; on a CPU one a core, since spectrograms of more leave the cache
 
@@ -47,6 +49,9 @@ class MelToAudio:
         self.vocoder: Vocoder | None = None
         if settings.vocoder is not None:
             self.vocoder = load_vocoder(settings.vocoder, features.sample_rate)
+
+    def __reduce__(self) -> tuple[Any, tuple[Features, Invert]]:
+        return mel_to_audio_of, (self.front_end.settings, self.settings)  # a worker of a cluster makes its own, once
 
     @torch.inference_mode()
     def __call__(self, log_mels: torch.Tensor, seeds: Sequence[int]) -> torch.Tensor:
@@ -80,32 +85,52 @@ class MelToAudio:
         )
 
 
+@functools.cache
+def mel_to_audio_of(features: Features, settings: Invert) -> MelToAudio:
+    """The way to audio by these settings, one a process."""
+    return MelToAudio(MelFrontEnd(features), settings)
+
+
+def sounds(
+    log_mels: np.ndarray, seeds: Sequence[int], mel_to_audio: MelToAudio, label: str, workers: Workers = "threads"
+) -> Iterator[tuple[np.ndarray, RoundTrip]]:
+    """A 16-bit waveform int16 [n_samples] for each of the log mels [N, n_mels, T] in dB, and what it lost on the way.
+
+    A clip that would pass full scale is turned down as a whole. Some clips are held at a time, however many there are.
+    """
+    on_cpu = mel_to_audio.device.type == "cpu"
+    size = 1 if on_cpu else BATCH
+    parts = [(log_mels[i : i + size], list(seeds[i : i + size])) for i in range(0, len(log_mels), size)]
+    work = functools.partial(_sound_part, mel_to_audio)
+    if on_cpu or workers != "threads":
+        made = over_workers(work, parts, label, workers)
+    else:
+        made = map(work, tqdm(parts, desc=label, unit="batch", disable=None))
+    for heard, lost in made:
+        yield from zip(heard, lost, strict=True)
+
+
 def sound(
     log_mels: np.ndarray, seeds: Sequence[int], mel_to_audio: MelToAudio, label: str
 ) -> tuple[np.ndarray, list[RoundTrip]]:
-    """16-bit waveforms int16 [N, n_samples] for log mels [N, n_mels, T] in dB, and what each lost on the way.
-
-    A clip that would pass full scale is turned down as a whole.
-    """
-
-    def make(part: slice) -> tuple[np.ndarray, list[RoundTrip]]:
-        wanted = torch.from_numpy(np.array(log_mels[part]))
-        waveforms = mel_to_audio(wanted, seeds[part])
-        peaks = waveforms.abs().amax(dim=1)
-        heard = to_pcm16((waveforms / peaks.clamp(min=1)[:, None]).numpy())
-        again = torch.from_numpy(from_pcm16(heard))
-        return heard, round_trips(wanted, again, (peaks > 1).tolist(), mel_to_audio.front_end)
-
-    on_cpu = mel_to_audio.device.type == "cpu"
-    size = 1 if on_cpu else BATCH
-    parts = [slice(start, start + size) for start in range(0, len(log_mels), size)]
-    made = over_cores(make, parts, label) if on_cpu else map(make, tqdm(parts, desc=label, unit="batch", disable=None))
+    """What `sounds` makes, all of it: int16 [N, n_samples], and what each clip lost."""
     samples = np.empty((len(log_mels), mel_to_audio.front_end.settings.n_samples), np.int16)
     errors = []
-    for part, (heard, lost) in zip(parts, made, strict=True):
-        samples[part] = heard
-        errors += lost
+    for row, (heard, lost) in zip(samples, sounds(log_mels, seeds, mel_to_audio, label), strict=True):
+        row[:] = heard
+        errors.append(lost)
     return samples, errors
+
+
+def _sound_part(mel_to_audio: MelToAudio, part: tuple[np.ndarray, Sequence[int]]) -> tuple[np.ndarray, list[RoundTrip]]:
+    """Waveforms int16 [B, n_samples] of log mels [B, n_mels, T] and their seeds."""
+    log_mels, seeds = part
+    wanted = torch.from_numpy(np.array(log_mels))
+    waveforms = mel_to_audio(wanted, seeds)
+    peaks = waveforms.abs().amax(dim=1)
+    heard = to_pcm16((waveforms / peaks.clamp(min=1)[:, None]).numpy())
+    again = torch.from_numpy(from_pcm16(heard))
+    return heard, round_trips(wanted, again, (peaks > 1).tolist(), mel_to_audio.front_end)
 
 
 def round_trips(

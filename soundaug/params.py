@@ -25,6 +25,7 @@ Control = Literal[
     "pseudo_label",
 ]
 Problem = Literal["missing", "unreadable", "empty", "not_finite", "silent"]
+Workers = Literal["threads", "dask"]
 
 
 def measured_in(unit: str) -> Any:
@@ -63,10 +64,14 @@ class Synthetic(Settings):
     """Clips cut from each recording."""
     snr_db: Annotated[list[float], Field(min_length=2, max_length=2), measured_in("dB")]
     """Lowest and highest signal-to-noise ratio, drawn per recording."""
+    slice_seconds: Annotated[
+        list[Annotated[float, Field(gt=0.0, le=60.0)]], Field(min_length=2, max_length=2), measured_in("s")
+    ]
+    """Shortest and longest clip; one starts their mean after the other."""
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
-        return _rising(self, "snr_db", self.snr_db)
+        return _rising(_rising(self, "snr_db", self.snr_db), "slice_seconds", self.slice_seconds)
 
 
 class Download(Settings):
@@ -205,6 +210,9 @@ class Generator(Settings):
 
     pretrained: Annotated[str, Field(min_length=1)] | None
     """A checkpoint in audio-diffusion's layout to start from: a folder, or a Hugging Face hub name. null: none."""
+    corpus: Literal["data/features", "data/music"]
+    """What it learns: the training folds, or the embedded music, of which it is told no class. Music is there only to
+    reproduce the published figure, whose generator had learned music."""
     space: Literal["patch", "latent"]
     """What is diffused: mel bins, or an autoencoder's latents. A checkpoint brings its own."""
     patch: Annotated[int, Field(ge=1, le=16)]
@@ -264,6 +272,12 @@ class Generator(Settings):
             raise ValueError(f"attention_levels is {self.attention_levels}, wanted at most {len(self.channels)} levels")
         if self.steps == 0 and self.pretrained is None:
             raise ValueError("steps is 0, wanted at least 1 without a pretrained checkpoint")
+        if self.corpus == "data/music" and self.condition != "none":
+            raise ValueError(
+                f"condition is {self.condition}, wanted none with corpus data/music: it has no such classes"
+            )
+        if self.corpus == "data/music" and self.unlabelled:
+            raise ValueError("unlabelled is true, wanted false with corpus data/music: it has none of the recordings")
         return self
 
     @property
@@ -359,6 +373,12 @@ class Invert(Settings):
     """Of admm."""
     vocoder: str | None
     """Vocos or BigVGAN that the audio goes through at last: a folder, or a Hugging Face hub name. null: none."""
+    stretch: Annotated[float, Field(ge=1.0, le=16.0)]
+    """Generated clips are made this many times as slow and cut to the clip's length. 2.0 is what decoding a mel at
+    twice its hop does, to reproduce the published figure only; 1.0: as they are."""
+    level_db: Annotated[float | None, measured_in("dB")]
+    """The loudest band of every generated clip is brought to this level, as an image that forgets its clip's level is
+    decoded, to reproduce the published figure only. null: each clip's own level."""
 
 
 class Waveform(Settings):
@@ -503,6 +523,15 @@ class Evaluate(Settings):
     """Of the intervals."""
     seed: Seed
     """Of the resamples."""
+
+
+class Leakage(Settings):
+    """What the leakage audit bears. A recording, a parent or a training clip on both sides is always an error."""
+
+    similarity: Annotated[float, Field(ge=0.1, le=1.0)]
+    """Correlation of mel fingerprints from which a test clip and a clip trained on are near-duplicates."""
+    max_share: Unit | None
+    """Share of the test clips that may have one; more is an error. null: any, they are counted and named."""
 
 
 Style = Literal[
@@ -723,6 +752,8 @@ class Params(Settings):
     """Arms beside base and aug."""
     processes: Positive
     """That train a generator or make clips together, by accelerate launch."""
+    workers: Workers
+    """That compute features and sound: this machine's threads, or those of a Dask cluster (docs/machines.md)."""
     data: Data
     features: Features
     generator: Generator
@@ -732,6 +763,7 @@ class Params(Settings):
     classifier: Classifier
     training: Training
     augmentation: Augmentation
+    leakage: Leakage
     evaluate: Evaluate
     music: Music
     stylizer: Stylizer

@@ -1,6 +1,6 @@
 """Which clips of the corpus train and which test: one table that every stage reads, so that all see the same."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Self
@@ -58,15 +58,14 @@ class Partition:
             return cls(found["held_out"], withheld)
 
 
-def draw_withheld(
-    folds: Sequence[int], class_ids: Sequence[int], fs_ids: Sequence[str], share: float, seed: int
-) -> frozenset[tuple[int, int, str]]:
+def draw_withheld(clips: Iterable[tuple[int, int, str]], share: float, seed: int) -> frozenset[tuple[int, int, str]]:
     """The recordings (fold, class_id, fs_id) that all but ``share`` of each class's, in every fold, come to.
 
-    Of clips [N]. At least one recording of a class stays in a fold. A larger share keeps what a smaller one does.
+    Of ``clips``, each named by its recording. At least one recording of a class stays in a fold. A larger share keeps
+    what a smaller one does.
     """
     recordings: dict[tuple[int, int], set[str]] = {}
-    for fold, class_id, fs_id in zip(folds, class_ids, fs_ids, strict=True):
+    for fold, class_id, fs_id in clips:
         recordings.setdefault((fold, class_id), set()).add(fs_id)
     withheld = set()
     for (fold, class_id), members in recordings.items():

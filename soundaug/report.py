@@ -11,6 +11,7 @@ from rich.text import Text
 from soundaug.audit import Audit
 from soundaug.evaluation import Metrics, Study, p_text, points, verdict
 from soundaug.generator_report import faults
+from soundaug.near_duplicates import Closeness
 from soundaug.params import Params
 from soundaug.stylizer.report import EXPLAINED, NOT_THERE, stylize_table
 from soundaug.tables import (
@@ -23,6 +24,8 @@ from soundaug.tables import (
     arms_table,
     audit_text,
     classes_table,
+    closeness_table,
+    closeness_text,
     corpus_text,
     delta_of,
     excluded_table,
@@ -53,7 +56,9 @@ def escape(text: str) -> str:
     return re.sub(r"([\\`*_\[\]()#!|~$:@])", r"\\\1", html.escape(one_line, quote=False))
 
 
-def render(study: Study, metrics: Metrics, audit: Audit, params: Params, figures: Iterable[str]) -> str:
+def render(
+    study: Study, metrics: Metrics, audit: Audit, near: Closeness, params: Params, figures: Iterable[str]
+) -> str:
     """The report as Markdown; ``figures`` are the names of those that were drawn into figures/ beside it."""
     drawn = set(figures)
 
@@ -96,6 +101,8 @@ def render(study: Study, metrics: Metrics, audit: Audit, params: Params, figures
         *([_table(excluded_table(study))] if study.excluded else []),
         "## Leakage audit",
         f"**{leaks}** {looked}" if leaks else looked,
+        closeness_text(near, params),
+        *([_table(closeness_table(near))] if near.pairs else []),
         "## How to repeat",
         (
             "`dvc repro` with these parameters in params.yaml; packages and machine are in "

@@ -1,15 +1,24 @@
 """Results that grow on the disk: rows of one shape, appended to a file, kept through an interruption."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from soundaug.outputs import room_for
+from soundaug.outputs import room_for, whole
 
 PART = 256  # rows that are summed up at once
+
+
+def save_rows(path: Path, rows: Iterable[np.ndarray], count: int, shape: Sequence[int], dtype: type) -> None:
+    """Write ``count`` arrays [*shape] as one .npy [count, *shape], one after the other: the bytes of np.save."""
+    described = {"descr": np.dtype(dtype).str, "fortran_order": False, "shape": (count, *shape)}
+    with whole(path) as partial, partial.open("wb") as file:
+        np.lib.format.write_array_header_1_0(file, described)
+        for _, row in zip(range(count), rows, strict=True):
+            file.write(np.ascontiguousarray(row, dtype).tobytes())
 
 
 class Rows:

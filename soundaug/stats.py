@@ -135,6 +135,7 @@ def cluster_bootstrap(
     Recordings (fs_id) are drawn with replacement within each fold; all clips, seeds and arms of a recording move
     together, so draws of two arms may be subtracted: the difference is paired (Davison & Hinkley 1997, Bootstrap
     Methods and their Application, section 3.8; Field & Welsh 2007, JRSS B 69). Trained models are held fixed.
+    Each fold's draws are spread about its score by `spread_factor`; what leaves 0..1 is brought back.
     """
     arms = list(folds[0].predicted)
     totals = {arm: Draws(np.zeros(n_resamples), np.zeros(n_resamples)) for arm in arms}
@@ -143,16 +144,37 @@ def cluster_bootstrap(
         counts = [_count(recording, fold.class_id, fold.predicted[arm], n_classes) for arm in arms]
         size = np.bincount(recording).astype(np.float64)
         cells = np.concatenate([np.stack([arm.hits, arm.guessed]) for arm in counts], axis=1)  # [2, arms x S, R, C]
-        for rows, weights in _resamples(len(size), n_resamples, rng):  # weights [B, R]
-            drawn, actual = weights @ size, weights @ counts[0].actual
+        factor = spread_factor(size)
+
+        def scores(
+            weights: Floats, size: Floats = size, actual: Floats = counts[0].actual, cells: Floats = cells
+        ) -> Floats:
+            """Accuracy and macro-F1 [2, arms, B] where recordings count ``weights`` [B, R] times, seeds averaged."""
             hits, guessed = np.einsum("br,isrc->isbc", weights, cells, optimize=True)
-            right = hits.sum(axis=-1) / drawn
-            f1 = _f1(hits, guessed, actual)
-            for i, arm in enumerate(arms):
-                seeds = slice(i * len(right) // len(arms), (i + 1) * len(right) // len(arms))
-                totals[arm].accuracy[rows] += right[seeds].mean(axis=0) / len(folds)
-                totals[arm].macro_f1[rows] += f1[seeds].mean(axis=0) / len(folds)
+            both = np.stack([hits.sum(axis=-1) / (weights @ size), _f1(hits, guessed, weights @ actual)])
+            return np.asarray(both.reshape(2, len(arms), -1, len(weights)).mean(axis=2))
+
+        found = scores(np.ones((1, len(size))))
+        for rows, weights in _resamples(len(size), n_resamples, rng):  # weights [B, R]
+            drawn = np.clip(found + factor * (scores(weights) - found), 0.0, 1.0) / len(folds)
+            for arm, right, f1 in zip(arms, *drawn, strict=True):
+                totals[arm].accuracy[rows] += right
+                totals[arm].macro_f1[rows] += f1
     return totals
+
+
+def spread_factor(sizes: Floats) -> float:
+    """What the spread of a fold's bootstrap draws is multiplied by, for recordings of ``sizes`` clips, [R]; 1 for one.
+
+    A resample varies too little where recordings are few or differ in size. The factor is that from the bootstrap's
+    standard error to the jackknife's (Efron & Tibshirani 1993, ch. 11), for recordings whose clips vary alike: with R
+    of one size the square root of R / (R - 1).
+    """
+    if len(sizes) < 2:
+        return 1.0
+    share = sizes / sizes.sum()
+    jackknife = (len(sizes) - 1) / len(sizes) * np.square(share / (1 - share)).sum()
+    return float(np.sqrt(jackknife / np.square(share).sum()))
 
 
 def percentile_interval(draws: Floats, confidence: float) -> tuple[float, float]:

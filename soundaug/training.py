@@ -38,10 +38,14 @@ class HistoryRow:
 
 @dataclass(frozen=True)
 class Trained:
-    """A finished run: the model (averaged weights where asked for), test probabilities [N, n_classes], the curves."""
+    """A finished run: the model (averaged weights where asked for), test probabilities [N, n_classes], the curves.
+
+    ``best_on_test`` are the probabilities at the best look, picked on the test clips: no result, only kept to be told.
+    """
 
     model: SoundClassifier
     probabilities: np.ndarray
+    best_on_test: np.ndarray
     history: list[HistoryRow]
     steps: int
 
@@ -88,6 +92,7 @@ def train_classifier(
     steps = n_steps(settings, len(train))
     looks = {math.ceil(steps * look / settings.evaluations) for look in range(1, settings.evaluations + 1)}
     history: list[HistoryRow] = []
+    best_on_test, best_accuracy = np.empty(0), -1.0
     seen = correct = 0
     loss_sum = 0.0
     batches = mixed_batches(len(real), n_extra, settings, augmentation, steps, generator_of(seed, 2))
@@ -127,9 +132,11 @@ def train_classifier(
                     test_accuracy=float((probabilities.argmax(axis=1) == test.class_id).mean()),
                 )
             )
+            if history[-1].test_accuracy > best_accuracy:
+                best_on_test, best_accuracy = probabilities, history[-1].test_accuracy
             seen = correct = 0
             loss_sum = 0.0
-    return Trained(_kept(model, averaged).cpu(), probabilities, history, steps)
+    return Trained(_kept(model, averaged).cpu(), probabilities, best_on_test, history, steps)
 
 
 @torch.inference_mode()

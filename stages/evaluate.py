@@ -1,8 +1,8 @@
 """evaluate: compare the arms; metrics, tables for plots, figures, the report and its page.
 
-Reads data/runs, data/features, data/generated, data/models, data/demonstration and data/stylized, once data/music is
-there; writes metrics.json, environment.json, report.md, index.html, plots/ and figures/ to reports/. Nothing where a
-leak is found.
+Reads data/runs, data/features, data/generated, data/models, data/demonstration, reports/near_duplicates.csv and
+data/stylized, once data/music is there; writes metrics.json, environment.json, report.md, index.html, plots/ and
+figures/ to reports/. Nothing where a leak is found.
 """
 
 import argparse
@@ -13,6 +13,7 @@ from soundaug.audit import audit
 from soundaug.environment import environment, stage_usage
 from soundaug.errors import run_stage
 from soundaug.examples import load_closest, load_examples
+from soundaug.near_duplicates import read_closeness
 from soundaug.outputs import whole, write_json, write_table
 from soundaug.page.document import render_page
 from soundaug.page.sections import Results
@@ -30,7 +31,8 @@ def main() -> None:
     params = load_params()
     found = audit(DATA, params)
     study = evaluation.load_study(DATA, params)
-    metrics = evaluation.compute_metrics(study, params, DATA) | {"audit": found.metrics}
+    near = read_closeness(REPORTS / "near_duplicates.csv", found.test_clips)
+    metrics = evaluation.compute_metrics(study, params, DATA) | {"audit": found.metrics | near.metrics}
     if stylized := load_stylized(DATA / "stylized"):
         metrics["stylize"] = dict(stylized.summary)
     examples = load_examples(DATA, params.folds[0], params.features, study.classes)
@@ -51,11 +53,11 @@ def main() -> None:
         figures["stylize.png"] = plots.stylize_figure(stylized)
     sounds = read_sounds(DATA / "demonstration")
     machine = environment() | {"stages": stage_usage(params)}
-    page = render_page(Results(study, metrics, found, params, closest, histories, sounds, stylized, machine))
+    page = render_page(Results(study, metrics, found, near, params, closest, histories, sounds, stylized, machine))
     tables = evaluation.plot_tables(study, metrics)
     tables |= {"generator": histories} if histories else {}
     tables |= {"stylize": curve_rows(stylized)} if stylized else {}
-    text = report.render(study, metrics, found, params, figures)
+    text = report.render(study, metrics, found, near, params, figures)
 
     write_json(REPORTS / "metrics.json", metrics)
     write_json(REPORTS / "environment.json", machine)

@@ -10,6 +10,7 @@ from soundaug.audio import ClipProblem
 from soundaug.corpus import (
     EXCLUDED,
     TABLE,
+    Clip,
     audio_path,
     class_names,
     random_split,
@@ -47,27 +48,31 @@ def main() -> None:
             )
         excluded.append((clips[index].name, problem.kind))
 
-    mels, kept = mels_of_files(paths, MelFrontEnd(params.features), leave_out, "featurize")
-    left = [clips[index] for index in kept]
-    for class_id, name in enumerate(classes):
-        if all(clip.class_id != class_id for clip in left):
-            raise StudyError(f"class {name}: found no usable clip, wanted one or more (data.skip left them out)")
-    clip_folds = [clip.fold for clip in left]
-    class_ids, fs_ids = [clip.class_id for clip in left], [clip.fs_id for clip in left]
-    check_partition(params.data.held_out, params.folds, clip_folds)
-    withheld = draw_withheld(clip_folds, class_ids, fs_ids, params.data.recordings_share, params.seed)
-    partition = Partition(params.data.held_out, withheld)
+    front_end = MelFrontEnd(params.features)
+    left: list[Clip] = []
     with whole(FEATURES) as partial:
         partial.mkdir()
-        for fold in sorted(set(clip_folds)):
-            rows = [row for row, other in enumerate(clip_folds) if other == fold]
-            ClipSet.pack(
-                mels[rows],
-                [class_ids[row] for row in rows],
-                [fs_ids[row] for row in rows],
-                [left[row].name for row in rows],
-            ).save(fold_file(partial, fold))
-        partition.save(partial)
+        for fold in sorted({clip.fold for clip in clips}):  # one at a time: memory is that of a fold's mels
+            rows = [row for row, clip in enumerate(clips) if clip.fold == fold]
+            mels, kept = mels_of_files(
+                [paths[row] for row in rows],
+                front_end,
+                lambda index, problem, rows=rows: leave_out(rows[index], problem),  # type: ignore[misc]
+                f"featurize, fold {fold}",
+                params.workers,
+            )
+            if kept:
+                of_fold = [clips[rows[index]] for index in kept]
+                left += of_fold
+                ids = zip(*((clip.class_id, clip.fs_id, clip.name) for clip in of_fold), strict=True)
+                ClipSet.pack(mels, *ids).save(fold_file(partial, fold))
+        for class_id, name in enumerate(classes):
+            if all(clip.class_id != class_id for clip in left):
+                raise StudyError(f"class {name}: found no usable clip, wanted one or more (data.skip left them out)")
+        check_partition(params.data.held_out, params.folds, [clip.fold for clip in left])
+        recordings = ((clip.fold, clip.class_id, clip.fs_id) for clip in left)
+        withheld = draw_withheld(recordings, params.data.recordings_share, params.seed)
+        Partition(params.data.held_out, withheld).save(partial)
         write_json(partial / "classes.json", classes)
         write_excluded(partial / EXCLUDED, excluded)
     print(f"{len(left)} clips of {len(classes)} classes, {len(excluded)} left out")

@@ -11,13 +11,15 @@ import torch
 
 from soundaug.audio import write_flac
 from soundaug.corpus import TABLE, Clip, layout_path, write_clips
+from soundaug.decoding_faults import faulty
 from soundaug.errors import run_stage
 from soundaug.features import MelFrontEnd
 from soundaug.interpolation import read_pairs
-from soundaug.mel_to_audio import MelToAudio, mean_errors, sound
+from soundaug.mel_to_audio import MelToAudio, mean_errors, sounds
 from soundaug.outputs import whole, write_json
 from soundaug.packed import ClipSet, split
 from soundaug.params import load_params
+from soundaug.rows import save_rows
 
 FEATURES = Path("data/features")
 
@@ -33,13 +35,14 @@ def main() -> None:
     front_end = MelFrontEnd(params.features)
     mel_to_audio = MelToAudio(front_end, params.invert)
 
-    log_mels = ClipSet.load(folder / "mels.npz").mel
-    samples, errors = sound(log_mels, seeds, mel_to_audio, f"generated clips, fold {fold}")
+    log_mels = faulty(torch.from_numpy(ClipSet.load(folder / "mels.npz").mel), params.invert).numpy()
+    made = sounds(log_mels, seeds, mel_to_audio, f"generated clips, fold {fold}", params.workers)
     with whole(folder / "clips") as partial:
-        clips = []
-        for pair, waveform in zip(pairs, samples, strict=True):
+        clips, errors = [], []
+        for pair, (waveform, lost) in zip(pairs, made, strict=True):
             path = layout_path(fold, pair.name)
             write_flac(partial / path, waveform, params.features.sample_rate)
+            errors.append(lost)
             clips.append(Clip(pair.name, pair.fs_id_a, fold, pair.class_id, pair.class_name, path))
         write_clips(partial / TABLE, clips)
         write_json(partial / "summary.json", mean_errors(errors))
@@ -48,9 +51,9 @@ def main() -> None:
     row_of = {str(name): row for row, name in enumerate(real.name)}
     stored = torch.from_numpy(real.mel[[row_of[pair.parent_a] for pair in pairs]])
     log_mels = front_end.log_mel(stored).numpy()
-    samples, _ = sound(log_mels, seeds, mel_to_audio, f"resynthesized parents, fold {fold}")
-    with whole(folder / "resynthesized.npy") as partial, partial.open("wb") as file:
-        np.save(file, samples)
+    made = sounds(log_mels, seeds, mel_to_audio, f"resynthesized parents, fold {fold}", params.workers)
+    waveforms = (waveform for waveform, _ in made)
+    save_rows(folder / "resynthesized.npy", waveforms, len(pairs), [params.features.n_samples], np.int16)
     print(f"fold {fold}: {len(clips)} clips")
 
 

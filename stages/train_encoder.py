@@ -26,9 +26,12 @@ def main() -> None:
         return
     from soundaug.encoder import SoundEncoder
     from soundaug.fold_classifier import train_without
+    from soundaug.provenance import write_train_clips
 
     trained, train = train_without(FEATURES, fold, params, "encoder")
-    SoundEncoder.fit(trained.model, train.mel).save(folder)
+    with whole(folder) as partial:
+        SoundEncoder.fit(trained.model, train.mel).save(partial)
+        write_train_clips(partial, train)
 
 
 if __name__ == "__main__":

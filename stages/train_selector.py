@@ -26,9 +26,11 @@ def main() -> None:
             return
         from soundaug.classifier import save_classifier
         from soundaug.fold_classifier import train_without
+        from soundaug.provenance import write_train_clips
 
         trained, train = train_without(FEATURES, fold, params, "selector")
         save_classifier(folder / "model.safetensors", trained.model)
+        write_train_clips(folder, train)
         # With the network's settings, so that generate depends on them only where there is something to select.
         figures = {"candidates": params.generate.candidates, "n_train": len(train)}
         write_json(folder / "summary.json", figures | {"classifier": params.classifier.model_dump()})

@@ -11,6 +11,7 @@ from soundaug.audit import audit
 from soundaug.evaluation import compute_metrics, load_study
 from soundaug.examples import load_closest
 from soundaug.generator_report import history_rows
+from soundaug.near_duplicates import Closeness
 from soundaug.page.document import render_page
 from soundaug.page.sections import Results
 from soundaug.params import Params
@@ -66,6 +67,7 @@ def results(data: Path, params: Params, sounds: Sequence[Sound]) -> Results:
         study=study,
         metrics=compute_metrics(study, params, data),
         audit=audit(data, params),
+        near=Closeness(36, []),
         params=params,
         closest=load_closest(data, params.folds, params.features, study.classes),
         histories=history_rows(data, params),

@@ -42,6 +42,7 @@ def test_clean_study_passes(data: Path) -> None:
         "shared_recordings": 0,
         "pairs": 18,
         "generator_clips": 72,
+        "models": 27,  # 3 generators, and 4 arms x 2 seeds for each fold
         "findings": 0,
     }
 
@@ -53,6 +54,7 @@ def test_clips_are_read_in_order(data: Path) -> None:
 
 
 PAIRS, TRAINED = "generated/fold2/pairs.csv", "models/generator/fold2/train_clips.csv"
+RUN = "runs/aug/fold2/seed1/train_clips.csv"
 
 
 @pytest.mark.parametrize(
@@ -83,7 +85,9 @@ PAIRS, TRAINED = "generated/fold2/pairs.csv", "models/generator/fold2/train_clip
         (TRAINED, {"name": "200-0-0-0.wav"}, "the generator was trained on its test clip 200-0-0-0.wav"),
         (TRAINED, {"fold": "2"}, "the generator was trained on its test clip 100-0-0-0.wav"),
         (TRAINED, {"fs_id": "200"}, "the generator was trained on 100-0-0-0.wav of a tested recording"),
-        (TRAINED, {"name": "nobody.wav"}, "training clip nobody.wav is not among the features"),
+        (TRAINED, {"name": "nobody.wav"}, "training clip nobody.wav of the generator is not among the features"),
+        (RUN, {"name": "200-0-0-0.wav"}, "classifier of aug, seed 1, was trained on its test clip 200-0-0-0.wav"),
+        (RUN, {"fs_id": "200"}, "classifier of aug, seed 1, was trained on 100-0-0-0.wav of a tested recording"),
     ],
 )
 def test_each_leak_is_named(data: Path, file: str, values: dict[str, str], message: str) -> None:
@@ -91,6 +95,27 @@ def test_each_leak_is_named(data: Path, file: str, values: dict[str, str], messa
     with pytest.raises(StudyError, match="held-out fold 2") as caught:
         audit(data, fake_params())
     assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("model", "changes"),
+    [("selector", {"generate": {"candidates": 2}}), ("encoder", {"generator": {"condition": "sound"}})],
+)
+def test_selector_and_encoder_must_tell_what_they_were_fitted_on(
+    data: Path, model: str, changes: dict[str, dict[str, object]]
+) -> None:
+    told = data / "models" / model / "fold2" / "train_clips.csv"
+    for fold in (1, 2, 3):
+        folder = data / "models" / model / f"fold{fold}"
+        folder.mkdir(parents=True)
+        (folder / "train_clips.csv").write_bytes((data / f"models/generator/fold{fold}/train_clips.csv").read_bytes())
+    assert audit(data, fake_params(**changes)).metrics["models"] == 30
+    change_first_row(told, name="200-0-0-0.wav")
+    with pytest.raises(StudyError, match=f"fold 2: the {model} was trained on its test clip 200-0-0-0.wav"):
+        audit(data, fake_params(**changes))
+    told.unlink()
+    with pytest.raises(StudyError, match=r"train_clips\.csv: not there"):
+        audit(data, fake_params(**changes))
 
 
 def test_more_than_two_parents_pass(data: Path) -> None:
@@ -194,6 +219,13 @@ def test_a_generator_learns_withheld_recordings_where_it_is_told_to(data: Path) 
     with pytest.raises(StudyError, match=f"the generator was trained on {name[:4]}.*, which is withheld"):
         audit(data, fake_params())
     unlabelled = fake_params().generator.model_dump() | {"unlabelled": True}
+    with pytest.raises(
+        StudyError, match=f"the classifier of base, seed 0, was trained on {name[:4]}.*, which is withheld"
+    ):
+        audit(data, fake_params(generator=unlabelled))
+    for table in (data / "runs").rglob("train_clips.csv"):
+        left = [list(row.values()) for row in read_csv(table) if row["fs_id"] != name[:3]]
+        write_csv(table, ("name", "fs_id"), left)
     assert audit(data, fake_params(generator=unlabelled)).findings == ()
 
 

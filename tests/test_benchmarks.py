@@ -1,16 +1,26 @@
 """The benchmarks at toy size: they run, and their tables say what was measured."""
 
 import csv
+import json
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 import torch
 from tiny_pipeline import run, tiny_params, workspace
 
-from benchmarks import featurize, generate, invert, measure, published
-from benchmarks.measure import flop, matmul_peak, time_by_kind, timed, timed_in_turn
+from benchmarks import __main__ as side_by_side
+from benchmarks import comparison, featurize, generate, invert, measure, plain, published, repro, train
+from benchmarks.comparison import Comparison, read_comparison
+from benchmarks.measure import fft_peak, flop, matmul_peak, read_rate, time_by_kind, timed, timed_in_turn
+from soundaug.audio import fit
+from soundaug.errors import StudyError
+from soundaug.features import MelFrontEnd
+from soundaug.params import parse_params
 from soundaug.phase import Stft
 
 
@@ -169,7 +179,97 @@ def test_featurize(raw: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Ca
     monkeypatch.setattr(sys, "argv", ["featurize", "--clips", "3", "--repeats", "1"])
     featurize.main()
     last = capsys.readouterr().out.splitlines()[-1].split()
-    theirs, ours = rows(raw / "featurize_synthetic.csv")
+    theirs, torchaudios, ours = rows(raw / "featurize_synthetic.csv")
+    assert torchaudios["side"] == "torchaudio"
     assert [last[0], float(last[1])] == ["ratio", pytest.approx(float(ours["ratio"]), abs=0.06)]
     assert float(ours["ratio"]) == pytest.approx(float(theirs["seconds_a_clip"]) / float(ours["seconds_a_clip"]))
     assert float(ours["difference_db"]) < 0.05  # the same mels
+
+
+def test_the_peaks_of_transforms_and_of_reading(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(measure, "PEAK_FRAMES", (4, 64))
+    monkeypatch.setattr(measure, "READ_BYTES", 2**21)
+    assert 1e3 < fft_peak(1024, 2) < 1e9
+    assert 1e6 < read_rate() < 1e12
+
+
+@pytest.mark.parametrize("scale", ["log", "linear"])
+def test_the_plain_loops_mels_are_the_studys(scale: str, tmp_path: Path) -> None:
+    features = parse_params(tiny_params({"features.scale": scale})).features
+    noise = np.random.default_rng(0).normal(0, 0.1, (2, 6000)).astype(np.float32)  # shorter than a clip
+    soundfile.write(tmp_path / "clip.wav", noise.T, features.sample_rate, subtype="FLOAT")
+    mel, class_id = plain.ClipFiles([tmp_path / "clip.wav"], [3], features)[0]
+    waveform = fit(noise.mean(axis=0), features.n_samples)
+    wanted = MelFrontEnd(features)(torch.from_numpy(waveform)[None])[0]
+    assert class_id == 3
+    torch.testing.assert_close(mel, wanted, rtol=1e-3, atol=1e-3)
+
+
+def test_train(raw: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(measure, "PEAK_SIDES", (64,))
+    monkeypatch.setattr(train.os, "cpu_count", lambda: 1)
+    monkeypatch.setattr(sys, "argv", ["train", "--seeds", "2"])
+    train.main()
+    last = capsys.readouterr().out.splitlines()[-1].split()
+    theirs, helped, ours = rows(raw / "train_synthetic.csv")
+    assert [row["side"] for row in (theirs, helped, ours)] == ["plain loop", "plain loop, 1 processes decode", "study"]
+    assert float(ours["seconds"]) > float(ours["of_them_features"]) > 0
+    assert float(ours["ratio"]) == pytest.approx(float(theirs["seconds"]) / float(ours["seconds"]))
+    assert all(0 <= float(row["accuracy"]) <= 1 and float(row["accuracy_deviation"]) >= 0 for row in (theirs, ours))
+    assert theirs["accuracy"] == helped["accuracy"]  # whoever decodes
+    found = read_comparison("train")
+    assert last == ["ratio", f"{found.ratio:.1f}"]
+    assert found.ratio == pytest.approx(float(ours["ratio"]))
+    assert found.work == "training a classifier, 12 steps"
+
+
+def test_repro(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "dvc.yaml").write_text("stages:\n  one: {cmd: echo 1 > one, outs: [one]}\n")
+    monkeypatch.setattr(sys, "argv", ["repro", "--repeats", "1"])
+    with workspace(tmp_path, tiny_params()):
+        repro.call("-m", "dvc", "init", "--no-scm", "-q")
+        with pytest.raises(StudyError, match="found no stage that ran on this machine"):
+            repro.main()
+        used = tmp_path / ".scratch/usage/one.json"
+        used.parent.mkdir(parents=True)
+        used.write_text(json.dumps({"stage": "one", "arguments": [], "seconds": 90.0, "peak_mb": 1}))
+        with pytest.raises(StudyError, match=r"dvc status: found 1 stages to run \(one\)"):
+            repro.main()
+        repro.call("-m", "dvc", "repro", "-q")
+        repro.main()
+    last = capsys.readouterr().out.splitlines()[-1]
+    stages, again, status, start = rows(tmp_path / "reports/benchmarks/repro.csv")
+    assert (stages["seconds"], again["what"], status["what"]) == ("90.0", "dvc repro, nothing changed", "dvc status")
+    assert float(again["ratio"]) == pytest.approx(90 / float(again["seconds"]))
+    assert last == f"ratio {float(again['ratio']):.1f}"
+    assert float(start["seconds"]) > 0
+
+
+def test_the_table_of_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["benchmarks", "--table"])
+    with pytest.raises(StudyError, match="found no benchmark that has run"):
+        side_by_side.main()
+    Comparison("train", "a training", "plain loop", 30.0, 2.0, 0.5, "products").tell()
+    Comparison("featurize", "a clip", "librosa", 0.006, 0.0008, 0.0001, "FFTs").tell()
+    asked: list[list[str]] = []
+
+    def run(command: list[str], check: bool) -> subprocess.CompletedProcess[bytes]:
+        asked.append(command[1:])
+        return subprocess.CompletedProcess(command, 0)
+
+    monkeypatch.setattr(side_by_side.subprocess, "run", run)
+    monkeypatch.setattr(sys, "argv", ["benchmarks", "--only", "train", "repro"])
+    capsys.readouterr()
+    side_by_side.main()
+    assert asked == [["-m", "benchmarks.train"], ["-m", "benchmarks.repro"]]
+    assert [line.split() for line in capsys.readouterr().out.splitlines()[-2:]] == [
+        ["a", "clip", "0.0008", "librosa", "0.006", "7.5", "12%"],
+        ["a", "training", "2", "plain", "loop", "30", "15.0", "25%"],
+    ]
+    table = rows(comparison.FOLDER.with_suffix(".csv"))
+    assert [(row["benchmark"], row["ratio"], row["share_of_peak"]) for row in table] == [
+        ("featurize", "7.5", "0.125"),
+        ("train", "15.0", "0.25"),
+    ]
+    assert comparison.FOLDER.with_suffix(".png").read_bytes().startswith(b"\x89PNG")

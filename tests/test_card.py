@@ -10,7 +10,7 @@ from fake_study import fake_params
 from huggingface_hub import ModelCard
 from huggingface_hub.repocard import metadata_load
 
-from soundaug.card import LICENCES, write_card
+from soundaug.card import LICENCES, MUSIC_LICENCE, write_card
 
 CLASSES = ("dog_bark", "siren", "drilling")
 SUMMARY = {"parameters": 4712345, "train_clips": 72, "steps": 100, "final_loss": 0.1234567, "validation_loss": 0.25}
@@ -43,6 +43,15 @@ def test_the_front_matter_is_read_with_the_datas_licence(
         f"- Licence of the training data: {LICENCES[source][1]}"
     ]
     assert sentence in LICENCES[source][1]
+
+
+def test_a_model_of_music_says_that_it_is_one(tmp_path: Path) -> None:
+    write_card(tmp_path / "README.md", 2, [], ("jazz_trio", "solo_piano"), fake_params(), SUMMARY)
+    text = (tmp_path / "README.md").read_text(encoding="utf-8")
+    assert metadata_load(tmp_path / "README.md")["license"] == "other"
+    assert f"- Licence of the training data: {MUSIC_LICENCE[1]}\n" in text
+    assert "- Data: the embedded music, and none of the study's clips." in text
+    assert "source `" not in text
 
 
 def test_licences_are_those_of_sources() -> None:

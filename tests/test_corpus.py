@@ -12,6 +12,7 @@ from soundaug.corpus import (
     class_names,
     folds_of,
     is_inside,
+    is_plain,
     keep_present,
     make_folds,
     random_split,
@@ -267,10 +268,26 @@ def test_random_split_is_stratified_and_leaky() -> None:
     with pytest.raises(StudyError, match="wanted every recording in one fold"):
         require_disjoint_recordings(split, "random")
     assert split == random_split(clips, 10, seed=0) != random_split(clips, 10, seed=1)
+    assert len(random_split(clips_of(recordings=1, slices=5), 5, seed=0)) == 10  # a clip a fold is enough
     with pytest.raises(
         StudyError, match=r"^data.n_folds: found 40 clips of class class 0, wanted at least 41, one a fold$"
     ):
         random_split(clips, 41, seed=0)
+
+
+def test_only_clips_in_root_have_a_path_in_the_table(tmp_path: Path) -> None:
+    one, other = clips_of(recordings=1, slices=1)
+    write_clips(tmp_path / "t.csv", [one, replace(other, in_root=False, path="audio/fold1/1-0-0.wav")])
+    lines = (tmp_path / "t.csv").read_text(encoding="utf-8").splitlines()
+    assert [line.rpartition(",")[2] for line in lines] == ["path", "class 0/0-0.wav", ""]
+
+
+@pytest.mark.parametrize(
+    ("text", "plain"),
+    [("a b.wav", True), ("дождь", True), ("  ", False), ("a\ab", False), ("a\nb", False), ("\ud800", False)],
+)
+def test_is_plain(text: str, plain: bool) -> None:
+    assert is_plain(text) is plain
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,12 @@ DATA: dict[str, Any] = {
     "n_folds": 2,
     "split": "official",
     "skip": [],
-    "synthetic": {"recordings_per_class": 1, "slices_per_recording": 1, "snr_db": [0.0, 1.0]},
+    "synthetic": {
+        "recordings_per_class": 1,
+        "slices_per_recording": 1,
+        "snr_db": [0.0, 1.0],
+        "slice_seconds": [1.5, 2.5],
+    },
     "download": {"url": "http://127.0.0.1/", "md5": "0" * 32},
 }
 CLASSES = ("dog", "it's a “siren”", "щенок и кот")

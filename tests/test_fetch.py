@@ -116,7 +116,7 @@ def test_urbansound8k_from_the_users_own_archive(here: Path, capsys: pytest.Capt
 
 
 def test_synthetic(capsys: pytest.CaptureFixture[str]) -> None:
-    small = {"recordings_per_class": 2, "slices_per_recording": 1, "snr_db": [0.0, 6.0]}
+    small = {"recordings_per_class": 2, "slices_per_recording": 1, "snr_db": [0.0, 6.0], "slice_seconds": [1.5, 2.5]}
     write_params(source="synthetic", synthetic=small)
     fetch.main()
     assert capsys.readouterr().out == "fetched 20 clips of 10 classes, 20 recordings, folds 1 2; 0 left out\n"

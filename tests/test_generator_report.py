@@ -10,6 +10,7 @@ from soundaug import plots
 from soundaug.audit import audit
 from soundaug.evaluation import compute_metrics, load_study
 from soundaug.generator_report import faults, goals, history_rows
+from soundaug.near_duplicates import Closeness
 from soundaug.report import render
 
 PARAMS = fake_params()
@@ -83,7 +84,7 @@ def test_the_report_tells_goals_and_faults(study: Path) -> None:
     found = load_study(study, PARAMS)
     metrics = compute_metrics(found, PARAMS, study)
     assert metrics["generator"]["accuracy_score"] == pytest.approx(0.52)  # mean of folds 1 to 3
-    text = render(found, metrics, audit(study, PARAMS), PARAMS, ["closest.png", "generator.png"])
+    text = render(found, metrics, audit(study, PARAMS), Closeness(36, []), PARAMS, ["closest.png", "generator.png"])
     assert "**Error: Inversion loses the clip" in text
     assert "| label\\_agreement | 0.9 | at least 85% | yes |" in text
     assert "| kid\\_test / kid\\_train\\_test | 3 | at most 2 times that of real training clips | no |" in text

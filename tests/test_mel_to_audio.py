@@ -38,6 +38,8 @@ def settings(**changes: Any) -> Invert:
         "momentum": 0.99,
         "rho": 0.1,
         "vocoder": None,
+        "stretch": 1.0,
+        "level_db": None,
     }
     return Invert.model_validate(values | changes)
 

@@ -48,6 +48,7 @@ def test_no_clips_are_a_set_too(tmp_path: Path) -> None:
     ClipSet.pack(np.empty((0, 2, 4), np.float32), [], [], []).save(tmp_path / "none.npz")
     none = ClipSet.load(tmp_path / "none.npz")
     assert (len(none), none.mel.shape, none.class_id.dtype) == (0, (0, 2, 4), np.int64)
+    assert (none.fs_id.dtype.kind, none.name.dtype.kind) == ("U", "U")
 
 
 def test_take_and_concatenate() -> None:
@@ -131,6 +132,11 @@ def test_the_split_holds_one_fold_out(tmp_path: Path) -> None:
     assert test.fs_id.tolist() == ["r2"] * 3
     assert not set(train.name) & set(test.name)
     assert train.mel[:, 0, 0].tolist() == [100.0, 108.0, 116.0, 1000.0, 1008.0, 1016.0]
+
+
+def test_two_folds_are_enough(tmp_path: Path) -> None:
+    train, test = split(features(tmp_path, (1, 2)), 2)
+    assert (train.fs_id.tolist(), test.fs_id.tolist()) == (["r1"] * 3, ["r2"] * 3)
 
 
 @pytest.mark.parametrize(

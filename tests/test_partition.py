@@ -30,10 +30,12 @@ def features(folder: Path, partition: Partition | None = None) -> Path:
 
 def drawn(share: float, seed: int = 0) -> frozenset[tuple[int, int, str]]:
     sets = {fold: tiny_clips(fold=fold, recordings=4) for fold in FOLDS}
-    folds = [fold for fold, clips in sets.items() for _ in range(len(clips))]
-    class_ids = [one for clips in sets.values() for one in clips.class_id.tolist()]
-    fs_ids = [one for clips in sets.values() for one in clips.fs_id.tolist()]
-    return draw_withheld(folds, class_ids, fs_ids, share, seed)
+    named = [
+        (fold, class_id, fs_id)
+        for fold, clips in sets.items()
+        for class_id, fs_id in zip(clips.class_id.tolist(), clips.fs_id.tolist(), strict=True)
+    ]
+    return draw_withheld(named, share, seed)
 
 
 def test_a_share_of_each_classs_recordings_in_every_fold() -> None:

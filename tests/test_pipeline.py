@@ -7,9 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+import torch
 from tiny_pipeline import hashes, run, run_pipeline, tiny_params, workspace
 
 from soundaug.errors import StudyError
+from soundaug.features import MelFrontEnd
 from soundaug.interpolation import read_pairs
 from soundaug.packed import ClipSet
 
@@ -152,8 +154,12 @@ def test_without_generated_clips_every_arm_is_the_base_arm_to_the_bit(tmp_path: 
         assert metrics["delta"]["changed_predictions"] == 0
 
 
-def test_linear_mels_without_normalisation_and_epochs_run_through(tmp_path: Path) -> None:
+def test_the_published_protocol_runs_through(tmp_path: Path) -> None:
     published = {
+        "generator.corpus": "data/music",
+        "generator.condition": "none",
+        "invert.stretch": 2.0,
+        "invert.level_db": -19.0,
         "features.scale": "linear",
         "features.normalization": "none",
         "classifier.pool": 1,
@@ -171,6 +177,14 @@ def test_linear_mels_without_normalisation_and_epochs_run_through(tmp_path: Path
         run_pipeline(params)
         base = json.loads((tmp_path / "data/runs/base/fold1/seed0/summary.json").read_text())
         aug = json.loads((tmp_path / "data/runs/aug/fold1/seed0/summary.json").read_text())
+        front_end = MelFrontEnd(params.features)
+    assert rows(tmp_path / "data/models/generator/fold1/train_clips.csv") == []  # none is of the study
+    loudest = {}
+    for name in ("features", "resynthesis"):
+        mels = ClipSet.load(tmp_path / f"data/generated/fold1/{name}.npz").mel
+        loudest[name] = front_end.log_mel(torch.from_numpy(mels)).amax(dim=(1, 2))
+    assert (loudest["features"] + 19).abs().max() < 6  # sound holds to the mel nearly, its level kept as a whole
+    assert loudest["resynthesis"].std() > 2 * loudest["features"].std()
     assert base["steps"] == 2 * -(-base["n_train"] // 16)
     assert aug["steps"] == 2 * -(-(aug["n_train"] + 30) // 16)
     assert "leak" in (tmp_path / "reports/report.md").read_text()

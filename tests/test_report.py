@@ -14,6 +14,7 @@ from fake_stylized import write_stylized
 from soundaug.audit import audit
 from soundaug.errors import StudyError
 from soundaug.evaluation import compute_metrics, load_study
+from soundaug.near_duplicates import Closeness, NearDuplicate, write_pairs
 from soundaug.params import Params
 from soundaug.report import escape, print_summary, render, summary
 from stages import evaluate
@@ -21,9 +22,12 @@ from stages import evaluate
 ODD = ("<script>alert(1)</script>", "a|b*c_d", "狗叫 & Straße\n$x$")
 
 
+NONE = Closeness(36, [])
+
+
 def report_of(data: Path, params: Params) -> str:
     study, found = load_study(data, params), audit(data, params)
-    return render(study, compute_metrics(study, params, data), found, params, ["accuracy.png"])
+    return render(study, compute_metrics(study, params, data), found, NONE, params, ["accuracy.png"])
 
 
 @pytest.fixture(scope="module")
@@ -140,6 +144,7 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     fake_study(tmp_path / "data", params)
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(params.model_dump()), encoding="utf-8")
     monkeypatch.chdir(tmp_path)
+    write_pairs(tmp_path / "reports/near_duplicates.csv", NONE)
     monkeypatch.setattr(sys, "argv", ["evaluate"])
     return tmp_path
 
@@ -160,6 +165,7 @@ def test_stage_writes_everything_twice_the_same(workspace: Path, capsys: pytest.
         "environment.json",
         "index.html",
         "report.md",
+        "near_duplicates.csv",
         *(f"plots/{name}.csv" for name in tables),
         *(f"figures/{name}.png" for name in figures),
     }
@@ -201,7 +207,25 @@ def test_stage_refuses_a_leak_and_writes_nothing(workspace: Path) -> None:
     write_csv(path, list(rows[0]), [list(row.values()) for row in rows])
     with pytest.raises(StudyError, match="leak, held-out fold 1: the generator was trained on its test clip"):
         evaluate.main()
-    assert not (workspace / "reports").exists()
+    assert list(files(workspace / "reports")) == ["near_duplicates.csv"]
+
+
+def test_stage_tells_of_near_duplicates(workspace: Path) -> None:
+    pairs = [
+        NearDuplicate(1, "real", "100-0-0-0.wav", "100", "a|b.wav", "7", 0.83, -0.25),
+        NearDuplicate(2, "generated", "200-0-0-0.wav", "200", "gen2-0-0.flac", "7", 0.6, 0.0),
+    ]
+    write_pairs(workspace / "reports/near_duplicates.csv", Closeness(36, pairs))
+    evaluate.main()
+    text = (workspace / "reports/report.md").read_text()
+    assert "Of 36 test clips 1 are nearly the same as a training clip of another recording, and 1 as a gen" in text
+    assert "5.56% in all. That is told and does not stop the study (leakage.max_share: null)." in text
+    assert "| 1 | 100-0-0-0.wav | a\\|b.wav | real | 0.830 | -0.25 |" in text
+    found = json.loads((workspace / "reports/metrics.json").read_text())["audit"]
+    assert (found["near_duplicates"], found["near_generated"], found["near_share"]) == (1, 1, 0.055556)
+    page = (workspace / "reports/index.html").read_text()
+    assert "5.56% in all" in page
+    assert "gen2-0-0.flac" in page
 
 
 def test_stage_without_generated_clips(workspace: Path) -> None:

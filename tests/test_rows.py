@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from soundaug import rows as module
-from soundaug.rows import Rows
+from soundaug.rows import Rows, save_rows
 
 
 def values(count: int, seed: int = 0) -> torch.Tensor:
@@ -47,3 +47,13 @@ def test_the_deviation_is_numpys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 def test_rows_of_another_shape_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"found rows of shape \(3, 2\), wanted \(2, 3\)"):
         Rows(tmp_path / "rows", (2, 3)).append(torch.zeros(1, 3, 2))
+
+
+def test_an_array_written_row_by_row_has_the_bytes_of_numpys(tmp_path: Path) -> None:
+    for array in (np.arange(24, dtype=np.int16).reshape(4, 6), np.empty((0, 5), np.int16)):
+        np.save(tmp_path / "wanted.npy", array)
+        save_rows(tmp_path / "found.npy", iter(array), len(array), array.shape[1:], np.int16)
+        assert (tmp_path / "found.npy").read_bytes() == (tmp_path / "wanted.npy").read_bytes()
+    with pytest.raises(ValueError, match="shorter"):
+        save_rows(tmp_path / "short.npy", iter(np.zeros((3, 5))), 4, [5], np.int16)
+    assert not (tmp_path / "short.npy").exists()

@@ -114,6 +114,19 @@ def test_levels_are_alike_without_log_sigma() -> None:
     assert counts.max() < 2200
 
 
+@pytest.mark.parametrize("log_sigma", [None, (-0.5, 1.2)])
+def test_levels_are_those_of_the_generator(log_sigma: tuple[float, float] | None) -> None:
+    one, same, other = (COSINE.draw(50, log_sigma, torch.Generator().manual_seed(seed)) for seed in (1, 1, 2))
+    assert torch.equal(one, same)
+    assert not torch.equal(one, other)
+
+
+def test_only_a_flow_is_given_another_state() -> None:
+    x = random(2, 3)
+    assert network_input(x, 0.36, "epsilon") is network_input(x, 0.36, "v_prediction") is x
+    torch.testing.assert_close(network_input(x, 0.36, "flow"), x / 1.4)
+
+
 def test_by_params() -> None:
     settings = tiny_params().generator
     schedule = Schedule.of(settings)
@@ -121,3 +134,8 @@ def test_by_params() -> None:
     assert schedule.scheduler.config.clip_sample is False
     flow = Schedule.of(settings.model_copy(update={"prediction": "flow"}))
     assert (flow.prediction, len(flow.alpha_bar)) == ("flow", settings.train_timesteps)
+    t = torch.arange(1, settings.train_timesteps) / settings.train_timesteps
+    torch.testing.assert_close((1 / flow.alpha_bar[:-1] - 1).sqrt(), t / (1 - t), rtol=1e-3, atol=1e-4)
+    for name in ("linear", "squaredcos_cap_v2"):
+        wanted = DDPMScheduler(num_train_timesteps=settings.train_timesteps, beta_schedule=name).alphas_cumprod
+        assert torch.equal(Schedule.of(settings.model_copy(update={"beta_schedule": name})).alpha_bar, wanted)

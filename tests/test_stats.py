@@ -30,6 +30,13 @@ def test_accuracy_and_macro_f1_by_hand() -> None:
     np.testing.assert_allclose(stats.macro_f1(class_id, predicted, 3), [1.0, (2 / 3 + 4 / 5) / 2, 0.0])
 
 
+def test_accuracy_is_of_the_last_axis() -> None:
+    class_id = np.array([0, 1, 1, 2])
+    predicted = np.array([[[0, 1, 1, 2], [0, 1, 1, 0]], [[0, 0, 0, 2], [1, 0, 0, 0]]])
+    assert stats.accuracy(class_id, predicted).tolist() == [[1.0, 0.75], [0.5, 0.0]]
+    assert stats.accuracy(class_id, predicted[0, 1]) == 0.75
+
+
 def test_macro_f1_is_scikit_learns() -> None:
     from sklearn.metrics import f1_score
 
@@ -50,6 +57,13 @@ def test_corrected_t_by_hand() -> None:
     # mean 2, s^2 = 1, factor 1/3 + 1/2 = 5/6: t^2 = 4 / (5/6) = 4.8; with 2 degrees p = 1 - t / sqrt(2 + t^2)
     expected = 1 - math.sqrt(4.8 / 6.8)
     assert stats.corrected_t_test(np.array([1.0, 2.0, 3.0]), 0.5) == pytest.approx(expected)
+    assert stats.corrected_t_test(np.array([0.01, 0.02, 0.03]), 0.5) == pytest.approx(expected)  # parts, not points
+
+
+def test_corrected_t_of_two_folds_by_hand() -> None:
+    # mean 2, s^2 = 2, factor 1/2 + 1/2: t = sqrt(2); with 1 degree p = 1 - 2 atan(t) / pi
+    expected = 1 - 2 * math.atan(math.sqrt(2)) / math.pi
+    assert stats.corrected_t_test(np.array([1.0, 3.0]), 0.5) == pytest.approx(expected)
 
 
 def test_corrected_t_without_correction_is_the_paired_t() -> None:
@@ -180,3 +194,20 @@ def test_bootstrap_of_a_whole_data_set_is_quick() -> None:
     start = time.process_time()
     stats.cluster_bootstrap(folds, 10, 2000, rng)
     assert time.process_time() - start < 4  # 0.3 s on an idle processor
+
+
+def test_draws_of_few_recordings_are_spread() -> None:
+    assert stats.spread_factor(np.array([3.0])) == 1.0
+    assert stats.spread_factor(np.full(10, 4.0)) == pytest.approx(math.sqrt(10 / 9))
+    # shares 1/2, 1/4, 1/4: 2/3 x (1 + 1/9 + 1/9) over 3/8
+    assert stats.spread_factor(np.array([2.0, 1.0, 1.0])) == pytest.approx(math.sqrt(2 / 3 * 11 / 9 / (3 / 8)))
+    right = np.repeat(np.arange(10) % 2 == 0, 3)[None]
+    draws = bootstrap(one_fold([str(i // 3) for i in range(30)], right), 8000)
+    assert draws.std() == pytest.approx(math.sqrt(0.25 / 9), rel=0.04)
+
+
+def test_draws_stay_within_0_and_1() -> None:
+    right = np.array([[True] * 9 + [False]])
+    draws = bootstrap(one_fold(["a"] * 5 + ["b"] * 4 + ["c"], right))
+    assert draws.min() == 0.0
+    assert draws.max() == 1.0

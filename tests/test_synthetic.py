@@ -31,7 +31,9 @@ N = SECONDS * CORPUS_RATE
 
 
 def settings(recordings: int = 2, slices: int = 2) -> Synthetic:
-    return Synthetic(recordings_per_class=recordings, slices_per_recording=slices, snr_db=[0.0, 18.0])
+    return Synthetic(
+        recordings_per_class=recordings, slices_per_recording=slices, snr_db=[0.0, 18.0], slice_seconds=[1.5, 2.5]
+    )
 
 
 def hashes(folder: Path) -> dict[str, str]:
@@ -286,3 +288,10 @@ def test_a_fold_without_a_class_is_refused(tmp_path: Path) -> None:
     with pytest.raises(StudyError, match=r"recordings_per_class: found 2, wanted at least one a fold \(3\)"):
         synthesise_corpus(tmp_path, settings(), n_folds=3, seed=0)
     assert not list(tmp_path.iterdir())
+
+
+def test_clips_are_as_long_as_asked_for(tmp_path: Path) -> None:
+    wanted = settings(slices=2).model_copy(update={"slice_seconds": [3.0, 3.0]})
+    rows = synthesise_corpus(tmp_path, wanted, n_folds=2, seed=5, n_jobs=1)
+    assert {soundfile.info(file).duration for file in tmp_path.rglob("*.flac")} == {3.0}
+    assert {(row["start"], row["end"]) for row in rows} == {(0.0, 3.0), (3.0, 6.0)}

@@ -6,7 +6,7 @@ import time
 import pytest
 import torch
 
-from soundaug.threads import over_cores
+from soundaug.threads import AHEAD, CHUNK, over_cores
 
 
 @pytest.fixture
@@ -48,7 +48,7 @@ def test_an_error_ends_it_and_nothing_more_is_begun(two_threads: None) -> None:
 
     with pytest.raises(ValueError, match="three"):
         list(over_cores(fail, range(200), "test"))
-    assert len(begun) < 20
+    assert len(begun) < 40
     assert torch.get_num_threads() == 2
 
 
@@ -63,5 +63,21 @@ def test_who_takes_no_more_ends_it_too(two_threads: None) -> None:
     for number in over_cores(note, range(200), "test"):
         if number == 2:
             break
-    assert len(begun) < 20
+    assert len(begun) < 40
     assert torch.get_num_threads() == 2
+
+
+def test_only_some_are_held_however_many_there_are(two_threads: None) -> None:
+    begun: list[int] = []
+
+    def note(number: int) -> int:
+        begun.append(number)
+        return number
+
+    taken = 0
+    for number in over_cores(note, range(2000), "test"):
+        assert number == taken
+        taken += 1
+        time.sleep(0.001 if taken < 50 else 0)
+        assert len(begun) <= taken + (2 * AHEAD + 1) * CHUNK
+    assert taken == len(begun) == 2000

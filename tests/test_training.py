@@ -16,6 +16,7 @@ from soundaug.arms import run_arm, run_folder
 from soundaug.errors import StudyError
 from soundaug.packed import ClipSet, concatenate
 from soundaug.params import Augmentation, Training
+from soundaug.provenance import TRAIN_CLIPS
 from soundaug.training import AS_THEY_COME, Trained, cross_entropy, predict, train_classifier
 
 PARAMS = tiny_params()
@@ -66,6 +67,16 @@ def test_nothing_extra_is_the_base_arm_to_the_bit() -> None:
     assert equal(base, train())
     assert equal(base, train(extra=EMPTY))
     assert not equal(base, train(extra=EXTRA))
+
+
+def test_the_best_look_is_kept_and_is_the_first_of_the_best() -> None:
+    changes: dict[str, Any] = {"learning_rate": 0.1, "average_decay": 0.0, "schedule": "constant"}
+    trained = train(steps=30, evaluations=30, **changes)
+    accuracies = [row.test_accuracy for row in trained.history]
+    assert (trained.best_on_test.argmax(axis=1) == TEST.class_id).mean() == max(accuracies) > accuracies[0]
+    first = accuracies.index(max(accuracies)) + 1
+    assert first < 30
+    assert np.array_equal(trained.best_on_test, train(steps=first, evaluations=first, **changes).probabilities)
 
 
 def test_neither_is_anything_drawn_from_the_global_generator() -> None:
@@ -203,14 +214,25 @@ def test_an_arms_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: 
     run_arm("aug", 2, 0, REAL, EMPTY, TEST, 3, PARAMS)
     run_arm("aug", 2, 1, REAL, EXTRA, TEST, 3, PARAMS)
     assert files("base", 0) == files("aug", 0)  # the A/A check
-    assert sorted(files("base", 0)) == ["history.csv", "model.safetensors", "predictions.csv", "summary.json"]
-    assert all(files("aug", 0)[name] != files("aug", 1)[name] for name in files("aug", 0))
+    drawn = ["history.csv", "model.safetensors", "predictions.csv"]
+    assert sorted(files("base", 0)) == [*drawn, "summary.json", TRAIN_CLIPS]
+    assert all(files("aug", 0)[name] != files("aug", 1)[name] for name in drawn)
     assert json.loads(files("base", 0)["summary.json"]) == {"n_train": 18, "n_extra": 0, "n_test": 12, "steps": 20}
     assert json.loads(files("aug", 1)["summary.json"]) == {"n_train": 18, "n_extra": 6, "n_test": 12, "steps": 20}
     trained = train()
     with (run_folder("base", 2, 0) / "predictions.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
-    assert list(rows[0]) == ["clip", "fs_id", "class_id", "predicted", "p_0", "p_1", "p_2"]
+    assert list(rows[0]) == [
+        "clip",
+        "fs_id",
+        "class_id",
+        "predicted",
+        "p_0",
+        "p_1",
+        "p_2",
+        "predicted_at_best_epoch",
+    ]
+    assert [int(row["predicted_at_best_epoch"]) for row in rows] == trained.best_on_test.argmax(axis=1).tolist()
     assert [row["clip"] for row in rows] == TEST.name.tolist()
     assert [row["fs_id"] for row in rows] == TEST.fs_id.tolist()
     assert [int(row["class_id"]) for row in rows] == TEST.class_id.tolist()

@@ -20,6 +20,7 @@ TINY: dict[str, Any] = {
     "features": {"normalization": "standardize"},
     "generator": {
         "pretrained": None,
+        "corpus": "data/features",
         "space": "patch",
         "patch": 2,
         "autoencoder": {

@@ -114,6 +114,7 @@ def run_pipeline(params: Params) -> None:
     """Run every stage in dvc.yaml's order in the current folder."""
     run("fetch")
     run("featurize")
+    run("fetch_music")
     for fold in params.folds:
         for stage in FOLD_STAGES:
             run(stage, "--fold", fold)
@@ -124,10 +125,10 @@ def run_pipeline(params: Params) -> None:
             run("train_aug", "--fold", fold, "--seed", seed)
             for control in params.controls:
                 run("train_control", "--control", control, "--fold", fold, "--seed", seed)
-    run("fetch_music")
     run("demonstrate")
     run("train_stylizer")
     run("stylize")
+    run("audit")
     run("evaluate")
 
 

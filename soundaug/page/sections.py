@@ -10,6 +10,7 @@ from soundaug.audit import Audit
 from soundaug.evaluation import Metrics, Study, best_control
 from soundaug.examples import ClosestPair
 from soundaug.generator_report import faults
+from soundaug.near_duplicates import Closeness
 from soundaug.page.charts import accuracy_chart, class_chart, difference_chart
 from soundaug.page.confusion import confusion_charts
 from soundaug.page.curves import curve_charts, generator_chart, stylize_charts
@@ -29,6 +30,8 @@ from soundaug.tables import (
     arms_table,
     audit_text,
     classes_table,
+    closeness_table,
+    closeness_text,
     corpus_text,
     excluded_table,
     figures_table,
@@ -61,6 +64,7 @@ class Results:
     study: Study
     metrics: Metrics
     audit: Audit
+    near: Closeness
     params: Params
     closest: Sequence[ClosestPair]
     histories: Sequence[Mapping[str, Any]]
@@ -232,7 +236,9 @@ def music(results: Results) -> Section:
 def audit(results: Results) -> Section:
     """What the leakage audit looked at."""
     leaks, looked = audit_text(results.audit, results.params)
-    return Section("audit", "Leakage audit", {"leaks": leaks, "looked": looked})
+    near, params = results.near, results.params
+    data = {"leaks": leaks, "looked": looked, "near": closeness_text(near, params), "pairs": closeness_table(near)}
+    return Section("audit", "Leakage audit", data)
 
 
 def generator(results: Results) -> Section:

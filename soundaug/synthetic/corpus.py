@@ -15,8 +15,6 @@ from soundaug.synthetic.signals import CORPUS_RATE
 from soundaug.synthetic.sounds import SOUNDS
 
 CLASS_NAMES = list(SOUNDS)
-SLICE_SECONDS = (1.5, 2.5)  # shortest and longest
-SLICE_HOP_SECONDS = 2.0  # from one slice's start to the next one's, about
 SALIENT_SNR_DB = 6.0  # from here on the sound is in the foreground (salience 1), below in the background (2)
 
 # UrbanSound8K's columns; start and end are seconds in the recording.
@@ -62,16 +60,18 @@ def write_recording(
     """Write the slices of one recording and return their rows."""
     rng = np.random.default_rng(np.random.SeedSequence((seed, class_id, recording)))
     n_slices = settings.slices_per_recording
-    total_seconds = SLICE_HOP_SECONDS * (n_slices - 1) + SLICE_SECONDS[1]
+    shortest, longest = settings.slice_seconds
+    hop_seconds = (shortest + longest) / 2
+    total_seconds = hop_seconds * (n_slices - 1) + longest
     low, high = settings.snr_db
     scene = compose(rng, round(total_seconds * CORPUS_RATE), class_id, (low, high))
     fs_id = 100_000 + len(CLASS_NAMES) * recording + class_id
     fold = 1 + (recording + class_id) % n_folds  # turns with the class: folds stay even when they do not divide
     rows: list[ClipRow] = []
     for index in range(n_slices):
-        length = round(rng.uniform(*SLICE_SECONDS) * CORPUS_RATE)
-        slack = round(SLICE_SECONDS[1] * CORPUS_RATE) - length
-        start = round(index * SLICE_HOP_SECONDS * CORPUS_RATE) + int(rng.integers(0, slack + 1))
+        length = round(rng.uniform(shortest, longest) * CORPUS_RATE)
+        slack = round(longest * CORPUS_RATE) - length
+        start = round(index * hop_seconds * CORPUS_RATE) + int(rng.integers(0, slack + 1))
         name = f"{fs_id}-{class_id}-0-{index}.flac"
         path = folder / "audio" / f"fold{fold}" / name
         soundfile.write(path, scene.waveform[start : start + length], CORPUS_RATE, subtype="PCM_16")

@@ -1,0 +1,160 @@
+"""What a preset costs, before it is run: operations of its networks, and hours at a measured or a given throughput.
+
+`python -m benchmarks.cost presets/published.yaml --clips 8732 --corpus-folds 10`: times a training step of each network
+on this machine. With --teraflops nothing is timed, and the hours are those of a machine that reaches as many.
+"""
+
+import argparse
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from benchmarks.measure import flop, timed
+from soundaug.classifier import build_classifier
+from soundaug.codec import MelScaling
+from soundaug.device import autocast, choose_device
+from soundaug.diffusion import build_unet, place
+from soundaug.errors import StudyError, run_stage
+from soundaug.params import Params, load_params
+from soundaug.starting_point import window_columns
+
+CLASSES = 10
+TRAINING = 3  # times a forward pass: backward is twice as much
+TIMED = 16  # clips of a step that is timed
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """How many clips there are, in how many folds."""
+
+    clips: int
+    folds: int
+
+    @property
+    def test(self) -> int:
+        """Clips of a held-out fold."""
+        return round(self.clips / self.folds)
+
+    @property
+    def train(self) -> int:
+        """Clips of all other folds."""
+        return self.clips - self.test
+
+
+def forward_passes(params: Params, corpus: Corpus) -> dict[str, float]:
+    """Clips that go forwards through a network, for all of ``folds``, by what is done; a trained one counts 3 times.
+
+    The first three go through the generator, the last two through the classifier.
+    """
+    generate, generator = params.generate, params.generator
+    made = CLASSES * generate.per_class * generate.candidates
+    inversion = generate.steps
+    if generate.inversion == "fixed_point":
+        inversion = generate.steps * generate.inversion_iterations + 1
+    parents = min(made * generate.parents, corpus.train) if generate.method == "interpolation" else 0
+    decoding = generate.steps * (2 if generate.sampler == "heun" else 1) * (1 if generate.guidance == 1 else 2)
+    kept = CLASSES * generate.per_class
+    arms = [corpus.train] + [corpus.train + kept] * (len(params.arms) - 1)
+    seeds = len(params.seeds)
+    learned = seeds * sum(_clips_of_training(params, n_clips) for n_clips in arms)
+    looked_at = seeds * len(arms) * params.training.evaluations * corpus.test
+    return {
+        "generator: training": len(params.folds) * TRAINING * generator.steps * generator.batch_size,
+        "generator: inversion": len(params.folds) * parents * inversion,
+        "generator: decoding": len(params.folds) * made * decoding,
+        "classifiers: training": len(params.folds) * TRAINING * (learned + _clips_of_training(params, kept)),
+        "classifiers: looks at the test fold": len(params.folds) * looked_at,
+    }
+
+
+def _clips_of_training(params: Params, n_clips: int) -> int:
+    training = params.training
+    if training.epochs is not None:
+        return training.epochs * n_clips
+    assert training.steps is not None
+    return training.steps * training.batch_size
+
+
+@dataclass(frozen=True)
+class Network:
+    """A network of ``params`` and how it is called with a batch of so many clips."""
+
+    module: torch.nn.Module
+    forward: Callable[[int], torch.Tensor]
+    precision: str
+
+    def operations(self) -> int:
+        """Of a forward pass of one clip."""
+        with torch.inference_mode():
+            return flop(lambda: self.forward(1))
+
+    def throughput(self, device: torch.device) -> float:
+        """Operations a second of a training step, the optimiser left out: the median of three."""
+
+        def step() -> None:
+            with autocast(device, self.precision):
+                found = self.forward(TIMED)
+            found.float().square().mean().backward()
+
+        return TRAINING * TIMED * self.operations() / timed(step, repeats=3).median
+
+
+def networks(params: Params, device: torch.device) -> dict[str, Network]:
+    """The generator's U-Net and the classifier; StudyError where the generator is no fresh U-Net of mel bins."""
+    settings, features = params.generator, params.features
+    if settings.space != "patch" or settings.pretrained is not None or settings.condition == "sound":
+        raise StudyError("generator: found an autoencoder, a checkpoint or sounds, wanted a U-Net of mel bins alone")
+    channels, height, width = MelScaling.of(features, settings).image_shape
+    shape = (channels, height, min(width, window_columns(settings, features)))
+    unet = build_unet(settings, shape, CLASSES, 0)
+    place(unet, device)
+
+    def denoise(batch: int) -> torch.Tensor:
+        labels = None if settings.condition == "none" else torch.zeros(batch, dtype=torch.int64, device=device)
+        images = torch.zeros(batch, *shape, device=device).to(memory_format=torch.channels_last)
+        denoised: torch.Tensor = unet(images, torch.zeros(batch, device=device), class_labels=labels).sample
+        return denoised
+
+    mel = torch.ones(1, features.n_mels, features.n_frames)
+    classifier = build_classifier(params.classifier, features, CLASSES, mel, 0)
+    classifier.to(device).to(memory_format=torch.channels_last)
+
+    def classify(batch: int) -> torch.Tensor:
+        logits: torch.Tensor = classifier(mel.expand(batch, -1, -1).to(device))
+        return logits
+
+    return {
+        "generator": Network(unet, denoise, settings.precision),
+        "classifiers": Network(classifier, classify, params.training.precision),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("preset", type=Path)
+    parser.add_argument("--clips", type=int, default=8732, help="of the corpus (default: UrbanSound8K's 8732)")
+    parser.add_argument("--corpus-folds", type=int, default=10, help="of the corpus (default: 10)")
+    parser.add_argument("--teraflops", type=float, help="that are reached in a second, instead of measuring them")
+    arguments = parser.parse_args()
+    params, device = load_params(arguments.preset), choose_device()
+    found = networks(params, device)
+    operations = {name: network.operations() for name, network in found.items()}
+    if arguments.teraflops is None:
+        reached = {name: network.throughput(device) for name, network in found.items()}
+    else:
+        reached = dict.fromkeys(found, arguments.teraflops * 1e12)
+    for name in found:
+        print(f"{name}: {operations[name] / 1e9:.3f} GFLOP a clip forwards, {reached[name] / 1e12:.3f} TFLOP/s")
+    total = 0.0
+    for work, passes in forward_passes(params, Corpus(arguments.clips, arguments.corpus_folds)).items():
+        name = work.partition(":")[0]
+        hours = passes * operations[name] / reached[name] / 3600
+        total += hours
+        print(f"{work:38} {passes * operations[name] / 1e15:9.3f} PFLOP {hours:9.2f} hours")
+    print(f"{'together':38} {'':15} {total:9.2f} hours")
+
+
+if __name__ == "__main__":
+    run_stage(main)

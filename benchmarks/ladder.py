@@ -1,0 +1,192 @@
+"""The ladder's table and picture: how many of the published points each flaw of its protocol explains.
+
+Reads reports/ladder/<experiment>/metrics.json and params.yaml, which benchmarks/ladder.sh keeps; writes ladder.csv and
+ladder.png beside them.
+"""
+
+import argparse
+import itertools
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from benchmarks.plots import plot_ladder
+from soundaug.errors import StudyError, run_stage
+from soundaug.outputs import read_json, write_table
+from soundaug.params import Classifier, Params, load_params
+
+LADDER = Path("reports/ladder")
+PUBLISHED = Path("presets/published.yaml")
+COLUMNS = ["rung", "change", "epoch", "base", "aug", "delta", "delta_low", "delta_high"]
+COLUMNS += ["best_epoch_delta", "best_epoch_delta_low", "best_epoch_delta_high"]
+COLUMNS += ["explained", "explained_low", "explained_high"]
+COLUMNS += ["network", "clips", "folds", "seeds", "generated_per_class", "generator_steps"]
+PUBLISHED_BASE, PUBLISHED_AUG = 57.73, 62.77  # % (Y. Sharma, Studying Diffusion Model for Audio, 2023)
+
+
+@dataclass(frozen=True)
+class Rung:
+    """A step from the published protocol to the rigorous one."""
+
+    name: str
+    change: str  # against the rung before
+    experiment: str  # whose metrics it is read from
+    best_epoch: bool  # the epoch is picked on the test clips
+    params: tuple[str, ...]  # all that the experiment may change of that of the rung before
+
+
+RUNGS = (
+    Rung("published", "published protocol, stand-in", "published", True, ()),
+    Rung("official", "random split -> official folds", "official", True, ("data.split", "folds")),
+    Rung("last_epoch", "best epoch on test -> last epoch", "official", False, ()),
+    Rung("log", "linear -> log mels", "log", False, ("features.scale",)),
+    Rung("equal_steps", "equal epochs -> equal steps", "equal_steps", False, ("training.steps", "training.epochs")),
+    Rung(
+        "own_generator",
+        "generator of music -> of the training folds",
+        "own_generator",
+        False,
+        ("generator.corpus", "generator.condition"),
+    ),
+    Rung("matched", "mel decoded at twice its hop -> at its hop", "matched", False, ("invert.stretch",)),
+    Rung("level", "level lost -> level kept", "level", False, ("invert.level_db",)),
+    Rung("whole_clip", "first second -> whole clip", "whole_clip", False, ("features.clip_seconds",)),
+    Rung(
+        "study",
+        "the study's front end, sampling, classifier, 100 clips a class",
+        "study",
+        False,
+        ("features", "generate", "invert", "classifier", "training"),
+    ),
+)
+
+
+class Estimate(NamedTuple):
+    """Percentage points and the ends of their interval."""
+
+    mean: float
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, found: Mapping[str, float]) -> "Estimate":
+        """A difference in metrics.json."""
+        return cls(*(100 * found[key] for key in ("mean", "ci_low", "ci_high")))
+
+    def cells(self, name: str) -> dict[str, float]:
+        """Three columns of the table."""
+        values = zip((name, f"{name}_low", f"{name}_high"), self, strict=True)
+        return {column: round(value, 2) + 0.0 for column, value in values}
+
+    def __sub__(self, other: "Estimate") -> "Estimate":
+        """Their difference; the interval of two independent estimates by MOVER (Zou & Donner 2008, equation 3)."""
+        mean = self.mean - other.mean
+        low = mean - math.hypot(self.mean - self.low, other.high - other.mean)
+        high = mean + math.hypot(self.high - self.mean, other.mean - other.low)
+        return Estimate(mean, low, high)
+
+
+class Finished(NamedTuple):
+    """What is kept of an experiment."""
+
+    metrics: Mapping[str, Any]
+    params: Params
+
+
+def finished(folder: Path, rungs: Sequence[Rung] = RUNGS) -> dict[str, Finished]:
+    """The experiments that are kept in ``folder``, by name; StudyError where one differs in more than its change."""
+    found: dict[str, Finished] = {}
+    for name in dict.fromkeys(rung.experiment for rung in rungs):
+        if (folder / name / "metrics.json").is_file():
+            metrics = read_json(folder / name / "metrics.json")
+            found[name] = Finished(metrics, load_params(folder / name / "params.yaml"))
+    for before, rung in itertools.pairwise(rungs):
+        if before.experiment in found and rung.experiment in found:
+            others = changed(found[before.experiment].params, found[rung.experiment].params)
+            others = [name for name in others if not any(f"{name}.".startswith(f"{one}.") for one in rung.params)]
+            if others:
+                raise StudyError(
+                    f"{folder / rung.experiment / 'params.yaml'}: found {', '.join(others)} other than of the rung "
+                    f"{before.name}, wanted a change of {', '.join(rung.params)} alone (run both rungs again)"
+                )
+    return found
+
+
+def changed(before: Params, after: Params) -> list[str]:
+    """The dotted names of the parameters that differ, but for data.root, the folder's place."""
+    one, other = flat(before.model_dump()), flat(after.model_dump())
+    return [name for name in one if one[name] != other[name] and name != "data.root"]
+
+
+def flat(values: Mapping[str, Any], above: str = "") -> dict[str, Any]:
+    """Nested values by their dotted names."""
+    found: dict[str, Any] = {}
+    for key, value in values.items():
+        found |= flat(value, f"{above}{key}.") if isinstance(value, dict) else {f"{above}{key}": value}
+    return found
+
+
+def network(settings: Classifier, published: Classifier) -> str:
+    """What a classifier is called in the table."""
+    if settings == published:
+        return "published"
+    sizes = f"{'-'.join(map(str, settings.channels))}, {settings.kernel}x{settings.kernel}, pooled by {settings.pool}"
+    return f"stand-in: {sizes}{', batch norm' if settings.batch_norm else ''}"
+
+
+def rows(found: Mapping[str, Finished], published: Classifier, rungs: Sequence[Rung] = RUNGS) -> list[dict[str, Any]]:
+    """The published figure and every rung that is finished: accuracies in percent, differences in points.
+
+    ``explained`` is what the gain of the rung before is more than that of this one, left out where that rung is not
+    finished: over a whole ladder these sum up, with the last gain, to the published one.
+    """
+    gain = Estimate(*(3 * [PUBLISHED_AUG - PUBLISHED_BASE]))
+    table: list[dict[str, Any]] = [{"rung": "as_published", "change": "as published", "epoch": "best on test"}]
+    table[0] |= {"base": PUBLISHED_BASE, "aug": PUBLISHED_AUG, "delta": round(gain.mean, 2), "network": "published"}
+    table[0] |= {"clips": 8732, "folds": 1, "seeds": 1, "generated_per_class": 100}
+    before: Estimate | None = gain
+    for rung in rungs:
+        if rung.experiment not in found:
+            before = None
+            continue
+        metrics, params = found[rung.experiment]
+        delta = metrics["delta"]
+        last, best = (Estimate.of(one) for one in (delta["accuracy"], delta["best_epoch_on_test"]["accuracy"]))
+        gain = best if rung.best_epoch else last
+        row: dict[str, Any] = {"rung": rung.name, "change": rung.change}
+        row["epoch"] = "best on test" if rung.best_epoch else "last"
+        for arm in ("base", "aug"):
+            accuracy = metrics[arm]["best_epoch_on_test"] if rung.best_epoch else metrics[arm]["accuracy"]
+            row[arm] = round(100 * accuracy["accuracy" if rung.best_epoch else "mean"], 2)
+        row |= gain.cells("delta") | best.cells("best_epoch_delta")
+        row |= (before - gain).cells("explained") if before is not None else {}
+        row |= {
+            "network": network(params.classifier, published),
+            "clips": metrics["corpus"]["clips"],
+            "folds": len(params.folds),
+            "seeds": len(params.seeds),
+            "generated_per_class": params.generate.per_class,
+            "generator_steps": params.generator.steps,
+        }
+        table.append(row)
+        before = gain
+    return [{column: row.get(column) for column in COLUMNS} for row in table]
+
+
+def main() -> None:
+    argparse.ArgumentParser(description=__doc__).parse_args()
+    found = finished(LADDER)
+    if not found:
+        raise StudyError(f"{LADDER}: found no finished rung, wanted one or more (sh benchmarks/ladder.sh FOLDER)")
+    table = rows(found, load_params(PUBLISHED).classifier)
+    write_table(LADDER / "ladder.csv", table)
+    plot_ladder(LADDER / "ladder.png", table)
+    for row in table:
+        gain, explained = row["delta"], row["explained"]
+        print(f"{row['change']:60} {gain:+6.2f} points" + ("" if explained is None else f", explains {explained:+.2f}"))
+
+
+if __name__ == "__main__":
+    run_stage(main)

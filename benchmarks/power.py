@@ -1,0 +1,202 @@
+"""How often the study's tests claim a difference, in simulated studies with and without one.
+
+Reads reports/statistics/spread.json, what recorded runs are spread like (--runs FOLDER: measures it first, from the
+data/runs and data/features of a finished study in FOLDER). Writes tables and a picture to reports/statistics.
+"""
+
+import argparse
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from benchmarks.plots import plot_power
+from benchmarks.simulated_study import Design, Spread, first_seeds, fit, simulate
+from soundaug import stats
+from soundaug.errors import run_stage
+from soundaug.evaluation import load_study
+from soundaug.foreign import reading
+from soundaug.outputs import write_csv, write_json
+from soundaug.params import load_params
+from soundaug.stats import FoldPredictions
+
+REPORTS = Path("reports/statistics")
+LEVEL = 0.05
+RESAMPLES = 400
+FOLDS, SEEDS, POINTS = (3, 5, 10), (1, 2, 5, 10), (1.0, 2.0, 3.0, 5.0)
+CONTROLS = 5  # of a family that Holm's correction is over
+BEYOND = {  # what a record of few runs cannot tell
+    "recorded": {},
+    "runs differ by 1 point": {"run_points": 1.0},
+    "training sets differ by 1 point": {"training_points": 1.0},
+}
+TESTS = ("interval", "t", "sign_flip", "mcnemar")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--runs", type=Path, help="folder of a finished study: params.yaml and data")
+    parser.add_argument(
+        "--studies", type=int, default=400, help="simulated for each effect; five times as many of none"
+    )
+    parser.add_argument("--seed", type=int, default=0)
+    args = parser.parse_args()
+    path = REPORTS / "spread.json"
+    if args.runs is not None:
+        folds = load_study(args.runs / "data", load_params(args.runs / "params.yaml")).folds
+        spread = fit(folds)
+        write_json(path, asdict(spread))
+        compare(folds, spread, args.seed)
+    spread = read_spread(path)
+    false = false_positives(spread, 5 * args.studies, args.seed)
+    write_rows(REPORTS / "false_positives.csv", false)
+    power = powers(spread, args.studies, args.seed)
+    write_rows(REPORTS / "power.csv", power)
+    write_rows(REPORTS / "needed.csv", needed(power))
+    plot_power(REPORTS / "power.png", power)
+    for row in [*false, *needed(power)]:
+        print(", ".join(f"{key} {value}" for key, value in row.items()))
+
+
+def claims(folds: Sequence[FoldPredictions], rng: np.random.Generator, arm: str = "aug") -> dict[str, bool]:
+    """Which of the study's tests claim, at 5 %, that ``arm`` differs from base."""
+    scores = {
+        one: np.array([stats.accuracy(fold.class_id, fold.predicted[one]) for fold in folds]) for one in ("base", arm)
+    }
+    differences = stats.fold_differences(scores[arm], scores["base"])
+    draws = stats.cluster_bootstrap(folds, 2, RESAMPLES, rng)
+    low, high = stats.percentile_interval(draws[arm].accuracy - draws["base"].accuracy, 1 - LEVEL)
+    p = stats.corrected_t_test(differences, 1 / (len(folds) - 1))
+    return {
+        "interval": low > 0 or high < 0,
+        "t": p is not None and p < LEVEL,
+        "sign_flip": stats.sign_flip_test(differences, rng) < LEVEL,
+        "mcnemar": stats.mcnemar_test(folds, arm, "base") < LEVEL,
+    }
+
+
+def holm_claims(folds: Sequence[FoldPredictions]) -> bool:
+    """Whether any arm but base differs from it by the corrected t-test after Holm's correction."""
+    scores = {
+        arm: np.array([stats.accuracy(f.class_id, f.predicted[arm]) for f in folds]) for arm in folds[0].predicted
+    }
+    differences = {arm: stats.fold_differences(scores[arm], scores["base"]) for arm in scores if arm != "base"}
+    found = {arm: stats.corrected_t_test(values, 1 / (len(folds) - 1)) for arm, values in differences.items()}
+    return min(stats.holm({arm: 1.0 if p is None else p for arm, p in found.items()}).values()) < LEVEL
+
+
+def rates(
+    spread: Spread, k: int, points: float, beyond: Mapping[str, float], n: int, seed: int
+) -> Iterator[dict[str, Any]]:
+    """For every number of seeds: the share of ``n`` simulated studies in which each test claims a difference."""
+    rng = np.random.default_rng([seed, k, round(100 * points), *(round(100 * value) for value in beyond.values())])
+    found = {s: np.zeros(len(TESTS)) for s in SEEDS}
+    design = Design(k, max(SEEDS), **beyond)
+    for _ in tqdm(range(n), desc=f"{k} folds, {points:g} points", unit="study", disable=None):
+        study = simulate(spread, design, {"base": 0.0, "aug": points}, rng)
+        for s in SEEDS:
+            found[s] += list(claims(first_seeds(study, s), rng).values())
+    for s, counts in found.items():
+        yield {"folds": k, "seeds": s} | {
+            test: round(float(count) / n, 4) for test, count in zip(TESTS, counts, strict=True)
+        }
+
+
+def false_positives(spread: Spread, n: int, seed: int) -> list[dict[str, Any]]:
+    """Rows of the rates where arms do not differ; ``error``: two standard errors of a rate of 5 %."""
+    rows = []
+    for name, beyond in BEYOND.items():
+        studies = n // (1 if name == "recorded" else 4)
+        error = round(2 * float(np.sqrt(LEVEL * (1 - LEVEL) / studies)), 4)
+        for k in FOLDS:
+            rows += [{"spread": name} | row | {"error": error} for row in rates(spread, k, 0.0, beyond, studies, seed)]
+    arms = {"base": 0.0} | {f"control {i}": 0.0 for i in range(CONTROLS)}
+    for k in FOLDS:
+        rng = np.random.default_rng([seed, k])
+        wrong = [holm_claims(simulate(spread, Design(k, 2), arms, rng)) for _ in range(n // 4)]
+        error = round(2 * float(np.sqrt(LEVEL * (1 - LEVEL) / len(wrong))), 4)
+        row = {
+            "spread": f"any of {CONTROLS} controls, Holm",
+            "folds": k,
+            "seeds": 2,
+            "t": round(float(np.mean(wrong)), 4),
+        }
+        rows.append(row | {"error": error})
+    return rows
+
+
+def powers(spread: Spread, n: int, seed: int) -> list[dict[str, Any]]:
+    """Rows of the rates where aug is better by 1, 2, 3 and 5 points."""
+    return [
+        {"points": points} | row for points in POINTS for k in FOLDS for row in rates(spread, k, points, {}, n, seed)
+    ]
+
+
+def needed(power: Sequence[Mapping[str, Any]], wanted: float = 0.8) -> list[dict[str, Any]]:
+    """For every effect and number of folds: the fewest seeds with which a test finds it four times of five."""
+    rows = []
+    for points in POINTS:
+        for k in FOLDS:
+            found = [row for row in power if (row["points"], row["folds"]) == (points, k)]
+            enough = {test: [row["seeds"] for row in found if row[test] >= wanted] for test in ("interval", "t")}
+            rows.append({"points": points, "folds": k} | {test: min(s, default="") for test, s in enough.items()})
+    return rows
+
+
+def compare(folds: Sequence[FoldPredictions], spread: Spread, seed: int, n: int = 200) -> None:
+    """Write how recorded and simulated runs differ between folds, seeds and arms."""
+    rng = np.random.default_rng(seed)
+    arms = dict.fromkeys(folds[0].predicted, 0.0)
+    design = Design(len(folds), len(folds[0].predicted["base"]))
+    drawn = [deviations(simulate(spread, design, arms, rng)) for _ in range(n)]
+    rows = []
+    for name, value in deviations(folds).items():
+        values = [one[name] for one in drawn]
+        low, high = np.quantile(values, [0.025, 0.975])
+        rows.append({"figure": name, "recorded": value, "simulated": float(np.mean(values)), "low": low, "high": high})
+    write_rows(
+        REPORTS / "spread.csv", [{k: v if k == "figure" else round(v, 3) for k, v in row.items()} for row in rows]
+    )
+
+
+def deviations(folds: Sequence[FoldPredictions]) -> dict[str, float]:
+    """Standard deviations in points, and shares of predictions that two runs have differently right."""
+    arms = list(folds[0].predicted)
+    accuracy = 100 * np.array(
+        [[stats.accuracy(f.class_id, f.predicted[arm]) for arm in arms] for f in folds]
+    )  # [K, A, S]
+    first, second = np.triu_indices(len(arms), 1)
+    right = [np.stack([f.predicted[arm] == f.class_id for arm in arms]) for f in folds]  # [A, S, N]
+    return {
+        "s.d. between folds": float(accuracy.mean(axis=(1, 2)).std(ddof=1)),
+        "s.d. between seeds of a fold": float(np.sqrt(accuracy.var(axis=2, ddof=1).mean())),
+        "s.d. of an arm minus another, a fold and seed": float(
+            np.sqrt(np.square(accuracy[:, first] - accuracy[:, second]).mean())
+        ),
+        "s.d. of an arm minus another, mean": float(
+            np.sqrt(np.square((accuracy[:, first] - accuracy[:, second]).mean(axis=(0, 2))).mean())
+        ),
+        "clips that two seeds tell differently, %": 100 * float(np.mean([(r[:, 0] != r[:, 1]).mean() for r in right])),
+        "clips that two arms tell differently, %": 100
+        * float(np.mean([(r[first] != r[second]).mean() for r in right])),
+    }
+
+
+def read_spread(path: Path) -> Spread:
+    """What --runs measured."""
+    with reading(path, "no spread of recorded runs", "what --runs measures"):
+        return Spread(**json.loads(path.read_text(encoding="utf-8")))
+
+
+def write_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write rows that may lack columns of the first."""
+    columns = list(rows[0])
+    write_csv(path, columns, [[row.get(column, "") for column in columns] for row in rows])
+
+
+if __name__ == "__main__":
+    run_stage(main)

@@ -1,0 +1,149 @@
+"""Near-duplicates are found whatever their level and shift, other sounds are not; the stage counts, names, refuses."""
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from fake_study import fake_params, fake_study, read_csv
+
+from soundaug.errors import StudyError
+from soundaug.features import MelFrontEnd, mels_of_waveforms
+from soundaug.near_duplicates import Closeness, fingerprint, near_duplicates, read_closeness
+from soundaug.packed import ClipSet
+from soundaug.tables import closeness_text
+from stages import audit
+
+PARAMS = fake_params()
+FEATURES = PARAMS.features.model_copy(update={"clip_seconds": 1.0})
+HOP = FEATURES.hop_length
+
+
+def noise(seed: int, n_samples: int = FEATURES.n_samples) -> np.ndarray:
+    """Noise with a burst, as unlike sounds of one class have in common."""
+    envelope = 0.02 + np.exp(-np.arange(n_samples) / (0.1 * n_samples))
+    return (0.2 * envelope * np.random.default_rng(seed).standard_normal(n_samples)).astype(np.float32)
+
+
+def clips(waveforms: list[np.ndarray], fs_ids: list[str]) -> ClipSet:
+    mels = mels_of_waveforms(np.stack(waveforms), MelFrontEnd(FEATURES))
+    return ClipSet.pack(mels, [0] * len(fs_ids), fs_ids, [f"{fs_id}.wav" for fs_id in fs_ids])
+
+
+TRAIN = clips([noise(seed) for seed in range(20)], [f"t{seed}" for seed in range(20)])
+
+
+def test_other_sounds_are_none() -> None:
+    test = clips([noise(seed) for seed in range(100, 130)], [str(seed) for seed in range(100, 130)])
+    assert near_duplicates(test, TRAIN, FEATURES, 0.5, 1) == []
+
+
+def test_a_louder_copy_with_some_noise_is_one() -> None:
+    copy = 3 * noise(7) + 0.003 * np.random.default_rng(9).standard_normal(FEATURES.n_samples)
+    (found,) = near_duplicates(clips([copy.astype(np.float32), noise(50)], ["a", "b"]), TRAIN, FEATURES, 0.5, 3)
+    assert (found.held_out, found.kind, found.test, found.train) == (3, "real", "a.wav", "t7.wav")
+    assert (found.test_fs_id, found.train_fs_id, found.shift_seconds) == ("a", "t7", 0.0)
+    assert found.similarity > 0.8
+
+
+@pytest.mark.parametrize("frames", [-18, -3, 4, 18])
+def test_a_shifted_copy_is_one(frames: int) -> None:
+    long = noise(11, 3 * FEATURES.n_samples)
+    start, shift = FEATURES.n_samples, frames * HOP
+    train = clips([noise(1), long[start:][: FEATURES.n_samples]], ["x", "y"])
+    test = clips([long[start - shift :][: FEATURES.n_samples]], ["a"])
+    (found,) = near_duplicates(test, train, FEATURES, 0.5, 1)
+    assert found.train == "y.wav"
+    assert found.shift_seconds == pytest.approx(frames * HOP / FEATURES.sample_rate, abs=HOP / FEATURES.sample_rate)
+
+
+def test_clips_of_the_same_recording_and_silence_do_not_count() -> None:
+    silent = np.zeros(FEATURES.n_samples, np.float32)
+    test = clips([noise(7), silent], ["t7", "s"])
+    assert near_duplicates(test, TRAIN, FEATURES, 0.5, 1) == []
+    assert near_duplicates(test, clips([silent], ["r"]), FEATURES, 0.5, 1) == []
+    prints, told = fingerprint(np.full((2, 16, 9), -60.0, np.float32))
+    assert prints.shape == (2, 16, 8)
+    assert told.tolist() == [False, False]
+
+
+@pytest.fixture
+def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    fake_study(tmp_path / "data", PARAMS)
+    for fold in PARAMS.folds:
+        folder = tmp_path / "data" / "generated" / f"fold{fold}"
+        (folder / "features.npz").write_bytes((folder / "mels.npz").read_bytes())
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["audit"])
+    return tmp_path
+
+
+def set_params(study: Path, **limits: float | None) -> None:
+    params = fake_params(leakage=limits)
+    (study / "params.yaml").write_text(yaml.safe_dump(params.model_dump()), encoding="utf-8")
+
+
+def copy_clip(study: Path, source: str, source_row: int, target: str, target_row: int) -> None:
+    one, other = (ClipSet.load(study / "data" / path) for path in (source, target))
+    other.mel[target_row] = one.mel[source_row] - 6.0
+    other.save(study / "data" / target)
+
+
+def test_stage_writes_counts_and_names(study: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    copy_clip(study, "features/fold1.npz", 4, "features/fold2.npz", 0)
+    copy_clip(study, "features/fold3.npz", 5, "generated/fold3/features.npz", 2)
+    set_params(study, similarity=0.9, max_share=0.1)
+    audit.main()
+    found = json.loads((study / "reports/audit.json").read_text())
+    assert (found["test_clips"], found["models"], found["findings"]) == (36, 27, 0)
+    assert (found["near_duplicates"], found["near_generated"]) == (2, 1)  # of the two real ones, each in its turn
+    assert found["near_share"] == pytest.approx(3 / 36, abs=1e-6)
+    rows = read_csv(study / "reports/near_duplicates.csv")
+    assert {(row["held_out"], row["kind"], row["test"], row["train"]) for row in rows} == {
+        ("1", "real", "110-1-0-0.wav", "200-0-0-0.wav"),
+        ("2", "real", "200-0-0-0.wav", "110-1-0-0.wav"),
+        ("3", "generated", "310-1-0-1.wav", "gen3-1-0.flac"),
+    }
+    assert "8.33% of the test clips nearly the same" in capsys.readouterr().out
+    again = read_closeness(study / "reports/near_duplicates.csv", 36)
+    assert again.metrics == {"near_duplicates": 2, "near_generated": 1, "near_share": 0.083333}
+
+
+def test_stage_refuses_too_many_only_where_a_limit_is_set(study: Path) -> None:
+    copy_clip(study, "features/fold1.npz", 4, "features/fold2.npz", 0)
+    set_params(study, similarity=0.9, max_share=None)
+    audit.main()
+    assert json.loads((study / "reports/audit.json").read_text())["near_duplicates"] == 2
+    near = read_closeness(study / "reports/near_duplicates.csv", 36)
+    assert "does not stop the study (leakage.max_share: null)" in closeness_text(near, fake_params())
+    bounded = fake_params(leakage={"max_share": 0.1})
+    assert "More than 10.00% (leakage.max_share) would be an error." in closeness_text(near, bounded)
+    set_params(study, similarity=0.9, max_share=0.05)
+    with pytest.raises(StudyError) as caught:
+        audit.main()
+    assert str(caught.value) == (
+        "leak: 5.56% of the test clips are nearly the same as a clip trained on (in reports/near_duplicates.csv), "
+        "wanted at most 5.00% (leakage.max_share)"
+    )
+    assert len(read_csv(study / "reports/near_duplicates.csv")) == 2
+
+
+def test_stage_refuses_a_model_fitted_on_test_clips(study: Path) -> None:
+    set_params(study)
+    path = study / "data/runs/base/fold1/seed0/train_clips.csv"
+    path.write_text(path.read_text() + "100-0-0-0.wav,100\n")
+    with pytest.raises(StudyError, match="fold 1: the classifier of base, seed 0, was trained on its test clip 100-0"):
+        audit.main()
+    assert not (study / "reports").exists()
+
+
+def test_a_table_of_something_else_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "near_duplicates.csv"
+    with pytest.raises(StudyError, match="not there"):
+        read_closeness(path, 1)
+    path.write_text("held_out,kind,test,test_fs_id,train,train_fs_id,similarity,shift_seconds\none,a,b,c,d,e,f,g\n")
+    with pytest.raises(StudyError, match="found no near-duplicates"):
+        read_closeness(path, 1)
+    assert Closeness(0, []).share == 0.0

@@ -1,0 +1,138 @@
+"""Simulated studies: their effect and spread are what was asked for, and the study's tests keep their level on them."""
+
+import json
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from fake_study import read_csv
+
+from benchmarks import power
+from benchmarks.simulated_study import Design, Spread, first_seeds, fit, simulate
+from soundaug import stats
+from soundaug.errors import StudyError
+from soundaug.stats import FoldPredictions
+
+SPREAD = power.read_spread(Path(__file__).parents[1] / "reports/statistics/spread.json")
+ERROR = 2 * math.sqrt(0.05 * 0.95 / 300)  # two standard errors of a rate of 5 % among 300
+
+
+def right(folds: list[FoldPredictions], arm: str) -> np.ndarray:
+    return np.array([stats.accuracy(fold.class_id, fold.predicted[arm]) for fold in folds])
+
+
+def share(k: int, seeds: int, points: float, n: int, **beyond: float) -> dict[str, float]:
+    """Of ``n`` simulated studies those in which each test claims a difference."""
+    rng = np.random.default_rng([k, seeds])
+    design = Design(k, seeds, **beyond)
+    found = [power.claims(simulate(SPREAD, design, {"base": 0.0, "aug": points}, rng), rng) for _ in range(n)]
+    return {test: float(np.mean([one[test] for one in found])) for test in power.TESTS}
+
+
+def test_the_effect_is_the_one_asked_for() -> None:
+    rng = np.random.default_rng(0)
+    studies = [simulate(SPREAD, Design(3, 1), {"base": 0.0, "aug": 5.0}, rng) for _ in range(300)]
+    base, aug = (np.array([right(study, arm).mean() for study in studies]) for arm in ("base", "aug"))
+    assert base.mean() == pytest.approx(SPREAD.accuracy, abs=3 * base.std() / math.sqrt(300))
+    assert (aug - base).mean() == pytest.approx(0.05, abs=3 * (aug - base).std() / math.sqrt(300))
+
+
+def test_the_spread_is_found_again() -> None:
+    spread = Spread(0.7, 0.15, 0.05, 0.06, 0.04, 0.7, 0.0, [[4] * 150])
+    arms = {f"arm {i}": 0.0 for i in range(5)}
+    found = fit(simulate(spread, Design(12, 3), arms, np.random.default_rng(1)))
+    assert found.accuracy == pytest.approx(0.7, abs=0.02)
+    for name in ("recording", "arm", "seed", "run", "clip"):
+        assert getattr(found, name) == pytest.approx(getattr(spread, name), abs=0.03), name
+    assert found.fold == pytest.approx(0.0, abs=0.003)
+    assert found.sizes == [[4] * 150] * 12
+    far = replace(spread, fold=0.2)
+    assert fit(simulate(far, Design(40, 2), {"a": 0.0, "b": 0.0}, np.random.default_rng(2))).fold == pytest.approx(
+        0.2, abs=0.1
+    )
+
+
+def test_too_few_runs_tell_no_spread() -> None:
+    study = simulate(SPREAD, Design(3, 2), {"base": 0.0, "aug": 0.0}, np.random.default_rng(0))
+    with pytest.raises(StudyError, match="found 3 folds, 2 arms and 1 seeds, wanted two or more of each"):
+        fit(first_seeds(study, 1))
+
+
+def test_the_same_seed_draws_the_same_study() -> None:
+    one, other = (simulate(SPREAD, Design(3, 2), {"base": 0.0}, np.random.default_rng(5)) for _ in range(2))
+    assert all(np.array_equal(a.predicted["base"], b.predicted["base"]) for a, b in zip(one, other, strict=True))
+
+
+@pytest.mark.parametrize(("k", "seeds"), [(3, 2), (10, 1)])
+def test_the_interval_and_the_t_test_keep_their_level(k: int, seeds: int) -> None:
+    found = share(k, seeds, 0.0, 300)
+    assert found["interval"] <= 0.05 + ERROR
+    assert found["t"] <= 0.05 + ERROR
+    assert found["sign_flip"] <= 0.05 + ERROR
+    assert found["mcnemar"] > 0.15  # it takes clips for independent
+
+
+def test_a_bootstrap_of_clips_does_not() -> None:
+    rng = np.random.default_rng(3)
+    wrong = 0
+    for _ in range(150):
+        study = simulate(SPREAD, Design(3, 1), {"base": 0.0, "aug": 0.0}, rng)
+        clips = [FoldPredictions(np.arange(len(f.fs_id)).astype(str), f.class_id, f.predicted) for f in study]
+        wrong += power.claims(clips, rng)["interval"]
+    assert wrong / 150 > 0.15
+
+
+def test_the_t_test_bears_training_sets_that_differ() -> None:
+    found = share(10, 2, 0.0, 300, training_points=1.0)
+    assert found["t"] <= 0.05 + ERROR
+    assert found["interval"] > 0.15  # it holds the trained models fixed
+
+
+def test_power_grows_with_effect_folds_and_seeds() -> None:
+    least = share(3, 1, 2.0, 60)
+    assert share(3, 1, 5.0, 60)["interval"] > least["interval"] + 0.2
+    assert share(10, 1, 2.0, 60)["interval"] > least["interval"] + 0.2
+    assert share(3, 10, 2.0, 60)["interval"] > least["interval"]
+    assert least["sign_flip"] == 0.0  # three folds cannot give less than 0.25
+
+
+def test_holm_holds_over_a_family() -> None:
+    rng = np.random.default_rng(4)
+    arms = {"base": 0.0} | {f"control {i}": 0.0 for i in range(5)}
+    wrong = [power.holm_claims(simulate(SPREAD, Design(5, 1), arms, rng)) for _ in range(200)]
+    assert np.mean(wrong) <= 0.05 + 2 * math.sqrt(0.05 * 0.95 / 200)
+    better = arms | {"control 3": 15.0}
+    assert np.mean([power.holm_claims(simulate(SPREAD, Design(5, 1), better, rng)) for _ in range(20)]) > 0.8
+
+
+def test_the_command_writes_its_tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(power, "REPORTS", tmp_path)
+    monkeypatch.setattr(power, "FOLDS", (2, 3))
+    monkeypatch.setattr(power, "SEEDS", (1, 2))
+    monkeypatch.setattr(power, "POINTS", (20.0,))
+    monkeypatch.setattr("sys.argv", ["power", "--studies", "5"])
+    with pytest.raises(StudyError, match=r"spread\.json: not there|spread\.json: found no spread"):
+        power.main()
+    (tmp_path / "spread.json").write_text(json.dumps(power.asdict(SPREAD)))
+    power.main()
+    rows = read_csv(tmp_path / "power.csv")
+    assert [(row["folds"], row["seeds"]) for row in rows] == [("2", "1"), ("2", "2"), ("3", "1"), ("3", "2")]
+    assert all(float(row["interval"]) == 1.0 for row in rows)
+    assert [row["interval"] for row in read_csv(tmp_path / "needed.csv")] == ["1", "1"]
+    assert len(read_csv(tmp_path / "false_positives.csv")) == 3 * 2 * 2 + 2
+    assert (tmp_path / "power.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_page_tells_what_the_tables_hold() -> None:
+    root = Path(__file__).parents[1]
+    page = (root / "docs/statistics.md").read_text(encoding="utf-8")
+    for row in read_csv(root / "reports/statistics/false_positives.csv"):
+        if row["spread"] == "recorded":
+            shown = [f"{100 * float(row[test]):.1f} %" for test in power.TESTS]
+            assert f"| {row['folds']} | {row['seeds']} | {' | '.join(shown)} |" in page
+    needed = {(float(row["points"]), row["folds"]): row for row in read_csv(root / "reports/statistics/needed.csv")}
+    for points in power.POINTS:
+        cells = [needed[points, str(k)][test] or "more than 10" for test in ("interval", "t") for k in power.FOLDS]
+        assert f"| {points:g} point{'s' * (points != 1)} | {' | '.join(cells)} |" in page
