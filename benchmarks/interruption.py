@@ -126,7 +126,9 @@ class Clone:
         if not any(name in text for name in HALF_WRITTEN):
             return False
         (self.folder / ".dvc/tmp/rwlock").unlink(missing_ok=True)
-        _call(["git", "checkout", "--quiet", "dvc.lock"], self.folder)
+        (self.folder / "dvc.lock").unlink(missing_ok=True)
+        if _call(["git", "ls-files", "dvc.lock"], self.folder):  # else none has been committed yet
+            _call(["git", "checkout", "--quiet", "dvc.lock"], self.folder)
         return True
 
     def outputs(self) -> dict[str, str]:

@@ -19,6 +19,8 @@ DATA: dict[str, Any] = {
     "group_pattern": None,
     "n_folds": 2,
     "split": "official",
+    "held_out": "fold",
+    "recordings_share": 1.0,
     "skip": [],
     "synthetic": {
         "recordings_per_class": 1,

@@ -260,6 +260,7 @@ def test_featurize_packs_every_fold(corpus: Path, capsys: pytest.CaptureFixture[
         "excluded.csv",
         "fold1.npz",
         "fold2.npz",
+        "partition.json",
     ]
     assert json.loads(Path("data/features/classes.json").read_text()) == ["dog_bark", "siren"]
     assert excluded() == [["name", "reason"], ["earlier.wav", "missing"]]

@@ -112,7 +112,7 @@ def test_the_stages_write_the_same(tmp_path: Path) -> None:
             run("featurize")
         found.append({path: digest for path, digest in hashes(tmp_path / side).items() if "features" in path})
     assert found[0] == found[1]
-    assert len(found[0]) == 4  # two folds, classes, what was left out
+    assert len(found[0]) == 5  # two folds, classes, what was left out, which clips train
 
 
 def test_where_no_scheduler_answers(monkeypatch: pytest.MonkeyPatch) -> None:
