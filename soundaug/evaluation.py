@@ -12,6 +12,7 @@ import numpy as np
 from soundaug import stats
 from soundaug.audit import Clip, load_clips
 from soundaug.errors import StudyError
+from soundaug.minimums import smallest_sign_flip_p, what_clips_can_prove, what_folds_can_prove
 from soundaug.outputs import read_json, read_rows
 from soundaug.packed import class_list
 from soundaug.params import Params
@@ -123,7 +124,7 @@ def compute_metrics(study: Study, params: Params, data: Path) -> Metrics:
         ),
     }
     metrics["delta"]["best_epoch_on_test"] = {"accuracy": _best_epoch_difference(study, params)}
-    metrics["delta"]["accuracy"]["p_sign_flip_smallest"] = _significant(stats.smallest_sign_flip_p(len(study.folds)))
+    metrics["delta"]["accuracy"]["p_sign_flip_smallest"] = _significant(smallest_sign_flip_p(len(study.folds)))
     metrics["delta"]["accuracy"]["p_mcnemar"] = _significant(stats.mcnemar_test(study.folds, "aug", "base"))
     families: dict[str, dict[str, Metrics]] = {
         "delta": {arm: _compare(study, arm, "base", draws, params) for arm in params.controls},
@@ -142,6 +143,8 @@ def compute_metrics(study: Study, params: Params, data: Path) -> Metrics:
         "recordings": len({clip.fs_id for clip in study.corpus}),
         "classes": len(study.classes),
         "excluded": len(study.excluded),
+        "test_clips": sum(len(fold.clips) for fold in study.folds),
+        "test_recordings": len({fs_id for fold in study.folds for fs_id in fold.fs_id.tolist()}),
     }
     for name, found in {"generator": _generator(data, params), "inversion": _inversion(data, params)}.items():
         if found:
@@ -174,12 +177,10 @@ def verdict(metrics: Metrics, params: Params) -> str:
         changed = metrics["delta"]["changed_predictions"]
         agreement = "every prediction agrees" if changed == 0 else f"{changed:.2%} of the predictions differ"
         sentences.insert(0, f"This is an A/A check, nothing was generated and both arms must be equal: {agreement}.")
-    k = len(params.folds)
-    if k == 1:
-        sentences.append("With one fold there is no test over folds, and no p-value.")
-    else:
-        smallest = p_text(stats.smallest_sign_flip_p(k))
-        sentences.append(f"With {k} folds the sign-flip test cannot give a p below {smallest}.")
+    sentences.append(what_folds_can_prove(len(params.folds), alpha))
+    corpus = metrics["corpus"]
+    if few := what_clips_can_prove(corpus["test_clips"], corpus["test_recordings"]):
+        sentences.append(few)
     if params.data.split == "random":
         sentences.append(
             "The split is random by clip: slices of one recording are in training and test, "

@@ -16,11 +16,11 @@ from soundaug.corpus import (
     random_split,
     read_clips,
     read_excluded,
-    require_folds,
     write_excluded,
 )
 from soundaug.errors import StudyError, run_stage
 from soundaug.features import MelFrontEnd, mels_of_files
+from soundaug.minimums import require_enough, what_folds_can_prove
 from soundaug.outputs import whole, write_json
 from soundaug.packed import ClipSet, fold_file
 from soundaug.params import load_params
@@ -36,7 +36,7 @@ def main() -> None:
     classes = class_names(clips)
     if params.data.split == "random":
         clips = random_split(clips, params.data.n_folds, params.seed)
-    require_folds(clips, params.folds)
+    require_enough(clips, params)
     paths = [audio_path(clip, RAW, Path(params.data.root)) for clip in clips]
     excluded = read_excluded(RAW / EXCLUDED)
 
@@ -68,9 +68,11 @@ def main() -> None:
         for class_id, name in enumerate(classes):
             if all(clip.class_id != class_id for clip in left):
                 raise StudyError(f"class {name}: found no usable clip, wanted one or more (data.skip left them out)")
+        require_enough(left, params)
         write_json(partial / "classes.json", classes)
         write_excluded(partial / EXCLUDED, excluded)
     print(f"{len(left)} clips of {len(classes)} classes, {len(excluded)} left out")
+    print(what_folds_can_prove(len(params.folds)))
 
 
 if __name__ == "__main__":
