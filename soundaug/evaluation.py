@@ -12,7 +12,7 @@ import numpy as np
 from soundaug import stats
 from soundaug.audit import Clip, load_clips
 from soundaug.errors import StudyError
-from soundaug.minimums import smallest_sign_flip_p, what_clips_can_prove, what_folds_can_prove
+from soundaug.minimums import smallest_sign_flip_p, what_accuracy_hides, what_clips_can_prove, what_folds_can_prove
 from soundaug.outputs import read_json, read_rows
 from soundaug.packed import class_list
 from soundaug.params import Params
@@ -144,6 +144,7 @@ def compute_metrics(study: Study, params: Params, data: Path) -> Metrics:
         "classes": len(study.classes),
         "excluded": len(study.excluded),
         "test_clips": sum(len(fold.clips) for fold in study.folds),
+        "largest_class": _rounded(float(study.confusion("base").sum(axis=1).max() / study.confusion("base").sum())),
         "test_recordings": len({fs_id for fold in study.folds for fs_id in fold.fs_id.tolist()}),
     }
     for name, found in {"generator": _generator(data, params), "inversion": _inversion(data, params)}.items():
@@ -179,8 +180,11 @@ def verdict(metrics: Metrics, params: Params) -> str:
         sentences.insert(0, f"This is an A/A check, nothing was generated and both arms must be equal: {agreement}.")
     sentences.append(what_folds_can_prove(len(params.folds), alpha))
     corpus = metrics["corpus"]
-    if few := what_clips_can_prove(corpus["test_clips"], corpus["test_recordings"]):
-        sentences.append(few)
+    for told in (
+        what_clips_can_prove(corpus["test_clips"], corpus["test_recordings"]),
+        what_accuracy_hides(corpus["largest_class"], corpus["classes"]),
+    ):
+        sentences += [told] if told else []
     if params.data.split == "random":
         sentences.append(
             "The split is random by clip: slices of one recording are in training and test, "

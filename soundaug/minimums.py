@@ -10,6 +10,7 @@ from soundaug.params import Params
 
 FEW_CLIPS = 100  # test clips below which one of them is more than a point
 FEW_RECORDINGS = 30  # test recordings below which an interval drawn from them is rough
+LARGE_CLASS = 0.3  # of the test clips, and twice an even share: then accuracy is largely that of the class
 
 
 def require_enough(clips: Sequence[Clip], params: Params) -> None:
@@ -74,4 +75,14 @@ def what_clips_can_prove(test_clips: int, test_recordings: int) -> str | None:
     return (
         f"The test folds have {test_clips} clips of {test_recordings} recordings in all: one clip is about "
         f"{100 / test_clips:.2g} points, and an interval drawn from so few is rough."
+    )
+
+
+def what_accuracy_hides(largest_share: float, n_classes: int) -> str | None:
+    """A sentence where one class has so many of the test clips that accuracy tells little of the others."""
+    if largest_share < max(LARGE_CLASS, 2 / n_classes):
+        return None
+    return (
+        f"One class has {largest_share:.0%} of the test clips, so that accuracy is largely its own; macro-F1 takes all "
+        "classes alike."
     )

@@ -125,6 +125,7 @@ def test_the_answer_is_there_to_see_to_hear_and_to_count(followed: dict[str, Any
         "excluded": 1,
         "test_clips": 8,
         "test_recordings": 4,
+        "largest_class": 0.5,
     }
     assert "kitchen4" in (reports / "report.md").read_text()
     assert "kitchen" in (reports / "index.html").read_text()

@@ -92,6 +92,7 @@ def test_counts_and_summaries(metrics: Metrics) -> None:
         "excluded": 1,
         "test_clips": 36,
         "test_recordings": 18,
+        "largest_class": pytest.approx(1 / 3, abs=1e-6),
     }
     assert metrics["generator"] == {"loss": 0.3, "clips": 6.0, "train_clips": 24.0}
     assert metrics["inversion"] == {"level_error_db": 0.2, "log_mel_error_db": 2.0}
@@ -226,7 +227,7 @@ def metrics_of(low: float, mean: float, high: float, p: float = 0.01) -> Metrics
         "mixup": better,
         "delta": {"accuracy": found, "changed_predictions": 0.0},
         "over": {"duplicate": {"accuracy": found}, "mixup": {"accuracy": found}},
-        "corpus": {"test_clips": 36, "test_recordings": 18},
+        "corpus": {"test_clips": 36, "test_recordings": 18, "largest_class": 0.34, "classes": 3},
     }
 
 

@@ -8,7 +8,13 @@ from fake_study import fake_params
 
 from soundaug.corpus import Clip
 from soundaug.errors import StudyError
-from soundaug.minimums import require_enough, smallest_sign_flip_p, what_clips_can_prove, what_folds_can_prove
+from soundaug.minimums import (
+    require_enough,
+    smallest_sign_flip_p,
+    what_accuracy_hides,
+    what_clips_can_prove,
+    what_folds_can_prove,
+)
 
 
 def corpus(folds: int = 2, recordings: int = 2, slices: int = 1, classes: int = 3) -> list[Clip]:
@@ -87,3 +93,13 @@ def test_few_clips_or_recordings_are_told() -> None:
         "from so few is rough."
     )
     assert "500 clips of 29 recordings in all: one clip is about 0.2 points" in str(what_clips_can_prove(500, 29))
+
+
+def test_a_class_that_outweighs_the_others_is_told() -> None:
+    assert what_accuracy_hides(0.34, 3) is None
+    assert what_accuracy_hides(0.6, 3) is None
+    assert what_accuracy_hides(0.29, 30) is None
+    assert what_accuracy_hides(0.42, 30) == (
+        "One class has 42% of the test clips, so that accuracy is largely its own; macro-F1 takes all classes alike."
+    )
+    assert "One class has 88%" in str(what_accuracy_hides(0.885, 3))

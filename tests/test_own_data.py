@@ -101,6 +101,7 @@ def test_three_uneven_class_folders(real_audio: Path, tmp_path: Path, capsys: py
     assert metrics["delta"]["accuracy"]["p_sign_flip_smallest"] == 0.25
     for text in (report, page.replace("&lt;", "<"), capsys.readouterr().out):
         assert "3 folds cannot reach p < 0.25 in the sign-flip test" in text
+        assert "One class has 88% of the test clips" in text
 
 
 def test_five_clips_a_class(real_audio: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -133,3 +134,6 @@ def test_thirty_classes_in_urbansound8ks_layout(real_audio: Path, tmp_path: Path
     rows = report.partition("## Classes")[2].partition("## Training")[0]
     assert len(re.findall(r"^\| \w.*, part \d \|", rows, re.MULTILINE)) == 30
     assert len(re.findall(r'<th scope="row">[^<]*, part \d</th>', page)) == 30
+    matrices = page.partition('<section id="confusion"')[2].partition("</section>")[0]
+    assert matrices.count("data-chart=") == 3
+    assert "row three" not in matrices  # too many columns to stand side by side
