@@ -30,6 +30,35 @@ def plot_factors(path: Path, rungs: Sequence[tuple[str, float]]) -> None:
     _save(path, figure)
 
 
+def plot_recordings(path: Path, points: Sequence[Mapping[str, Any]]) -> None:
+    """Accuracy with its interval against the share of the training recordings, a line an arm."""
+    figure, axes = plt.subplots(figsize=(7, 4), layout="constrained")
+    table = pd.DataFrame(points)
+    for index, (arm, part) in enumerate(table.groupby("arm", sort=False)):
+        x = part["recordings"] * 1.02**index  # side by side
+        axes.errorbar(x, part["mean"], _whiskers(part), marker="o", label=arm)
+    shares = sorted(table["recordings"].unique())
+    axes.set(xscale="log", xlabel="share of the training recordings, %", ylabel="accuracy, %", xticks=shares)
+    axes.set_xticklabels([f"{share:g}" for share in shares])
+    axes.minorticks_off()
+    axes.legend(frameon=False)
+    sns.despine(figure)
+    _save(path, figure)
+
+
+def plot_clips(path: Path, points: Sequence[Mapping[str, Any]]) -> None:
+    """Gain over base with its interval against the generated clips per class."""
+    table = pd.DataFrame(points)
+    figure, axes = plt.subplots(figsize=(6, 3.5), layout="constrained")
+    axes.errorbar(table["clips"], table["mean"], _whiskers(table), marker="o", capsize=3)
+    axes.axhline(0, color="grey", linewidth=1)
+    axes.set(xscale="log", xlabel="generated clips per class", ylabel="aug minus base, points", xticks=table["clips"])
+    axes.set_xticklabels([str(count) for count in table["clips"]])
+    axes.minorticks_off()
+    sns.despine(figure)
+    _save(path, figure)
+
+
 def plot_costs(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     """Seconds (above) and peak memory (below) against each axis; dotted: proportion through the largest value."""
     table = pd.DataFrame(rows)
@@ -101,6 +130,11 @@ def plot_convergence(path: Path, magnitudes: Sequence[Any], mels: Sequence[Any])
     panels[1].set_title("audio-diffusion's mels (256 bands) to audio", fontsize="medium")
     sns.despine(figure)
     _save(path, figure)
+
+
+def _whiskers(table: pd.DataFrame) -> list[Any]:
+    """Below and above the mean; an interval of no width may end beside it by a rounding error."""
+    return [(table["mean"] - table["low"]).clip(lower=0), (table["high"] - table["mean"]).clip(lower=0)]
 
 
 def plot_power(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:

@@ -19,6 +19,7 @@ from benchmarks.comparison import Comparison
 from benchmarks.measure import flop, matmul_peak, product_dtype
 from benchmarks.plain import ClipFiles, train_plainly
 from soundaug.audio import ClipProblem
+from soundaug.batches import n_steps
 from soundaug.classifier import build_classifier
 from soundaug.corpus import TABLE, Clip, audio_path, class_names, random_split, read_clips
 from soundaug.device import choose_device
@@ -28,7 +29,7 @@ from soundaug.minimums import require_enough
 from soundaug.outputs import write_csv
 from soundaug.packed import ClipSet
 from soundaug.params import Params, load_params
-from soundaug.training import n_steps, train_classifier
+from soundaug.training import train_classifier
 
 RAW = Path("data/raw")
 REPORTS = Path("reports/benchmarks")

@@ -6,9 +6,10 @@ from pathlib import Path
 from soundaug.classifier import save_classifier
 from soundaug.outputs import write_csv, write_json
 from soundaug.packed import ClipSet
-from soundaug.params import Params
+from soundaug.params import Augmentation, Params
 from soundaug.provenance import write_train_clips
-from soundaug.training import HistoryRow, Trained, train_classifier
+from soundaug.soft_labels import soft_labels, teacher_probabilities
+from soundaug.training import AS_THEY_COME, HistoryRow, Trained, train_classifier
 
 
 def run_folder(arm: str, fold: int, seed: int, data: Path = Path("data")) -> Path:
@@ -17,9 +18,25 @@ def run_folder(arm: str, fold: int, seed: int, data: Path = Path("data")) -> Pat
 
 
 def run_arm(
-    arm: str, fold: int, seed: int, real: ClipSet, extra: ClipSet | None, test: ClipSet, n_classes: int, params: Params
+    arm: str,
+    fold: int,
+    seed: int,
+    real: ClipSet,
+    extra: ClipSet | None,
+    test: ClipSet,
+    n_classes: int,
+    params: Params,
+    augmentation: Augmentation = AS_THEY_COME,
 ) -> None:
-    """Train on ``real`` and ``extra``, test on ``test``; write model, training clips, predictions, curves and sizes."""
+    """Train on ``real`` and ``extra``, test on ``test``; write model, training clips, predictions, curves and sizes.
+
+    The teacher of soft labels is the base arm's classifier of the same fold and seed: it has seen no test clip.
+    """
+    targets = None
+    if extra is not None and len(extra) and augmentation.soft_labels > 0:
+        model = run_folder("base", fold, seed) / "model.safetensors"
+        believed = teacher_probabilities(extra, model, n_classes, params)
+        targets = soft_labels(extra, believed, augmentation.soft_labels)
     trained = train_classifier(
         real,
         extra,
@@ -30,6 +47,8 @@ def run_arm(
         params.classifier,
         seed,
         label=f"{arm}, fold {fold}, seed {seed}",
+        augmentation=augmentation,
+        extra_targets=targets,
     )
     folder = run_folder(arm, fold, seed)
     save_classifier(folder / "model.safetensors", trained.model)

@@ -13,6 +13,7 @@ from soundaug.foreign import reading
 from soundaug.outputs import read_rows
 from soundaug.packed import fold_file, folds_of
 from soundaug.params import Params
+from soundaug.partition import Partition
 from soundaug.provenance import TRAIN_CLIPS
 
 GENERATOR = "generator"
@@ -97,12 +98,16 @@ def audit(data: Path, params: Params) -> Audit:
         for name, count in Counter(clip.name for clip in clips).items()
         if count > 1
     ]
-    shared = pairs = generator_clips = models = 0
+    folds, partition = folds_of(data / "features"), Partition.load(data / "features")
+    unlabelled = {clip.name for clip in clips if (clip.fold, clip.class_id, clip.fs_id) in partition.withheld}
+    shared = pairs = generator_clips = test_clips = models = 0
     for fold in params.folds:
-        tested = {clip.fs_id for clip in clips if clip.fold == fold}
+        held_out = set(partition.tested(fold, folds))
+        tested = {clip.fs_id for clip in clips if clip.fold in held_out}
         if not tested:
             raise StudyError(f"params.yaml: folds: found {fold}, wanted one of {sorted({clip.fold for clip in clips})}")
-        both = sorted(tested & {clip.fs_id for clip in clips if clip.fold != fold})
+        test_clips += sum(clip.fold in held_out for clip in clips)
+        both = sorted(tested & {clip.fs_id for clip in clips if clip.fold not in held_out})
         shared += len(both)
         findings += [Finding(fold, f"recording {fs_id} is in it and in a training fold", True) for fs_id in both]
         path = data / "generated" / f"fold{fold}" / "pairs.csv"
@@ -110,15 +115,27 @@ def audit(data: Path, params: Params) -> Audit:
             rows = read_rows(path, PAIR_COLUMNS)
             pairs += len(rows)
             parents = [_parents(row, path) for row in rows]
-            findings += _pair_findings(rows, parents, fold, tested, by_name, params)
+            findings += _pair_findings(rows, parents, fold, held_out, tested, by_name, params)
+            findings += [
+                Finding(fold, f"parent {parent[0]} of {row['name']} is withheld, its label may not be used")
+                for row, of_row in zip(rows, parents, strict=True)
+                for parent in of_row
+                if parent[0] in unlabelled
+            ]
         for what, path in _fitted(data, fold, params):
             rows = read_rows(path, ("name", "fs_id"))
             models += 1
             generator_clips += len(rows) if what == GENERATOR else 0
-            findings += _training_findings(what, rows, fold, tested, by_name)
+            findings += _training_findings(what, rows, fold, held_out, tested, by_name)
+            if not (what == GENERATOR and params.generator.unlabelled):
+                findings += [
+                    Finding(fold, f"the {what} was trained on {row['name']}, which is withheld")
+                    for row in rows
+                    if row["name"] in unlabelled
+                ]
     result = Audit(
         folds=len(params.folds),
-        test_clips=sum(clip.fold in params.folds for clip in clips),
+        test_clips=test_clips,
         shared_recordings=shared,
         pairs=pairs,
         generator_clips=generator_clips,
@@ -146,6 +163,7 @@ def _pair_findings(
     rows: list[dict[str, str]],
     parents: list[list[tuple[str, str, str]]],
     fold: int,
+    held_out: set[int],
     tested: set[str],
     by_name: dict[str, Clip],
     params: Params,
@@ -166,7 +184,7 @@ def _pair_findings(
                         f"wanted recording {parent.fs_id}, fold {parent.fold}",
                     )
                 )
-            if parent.fold == fold:
+            if parent.fold in held_out:
                 findings.append(Finding(fold, f"parent {name} of {generated} is one of its test clips"))
             elif parent.fs_id in tested:
                 findings.append(Finding(fold, f"parent {name} of {generated} is of a tested recording", True))
@@ -204,14 +222,14 @@ def _fitted(data: Path, fold: int, params: Params) -> Iterator[tuple[str, Path]]
 
 
 def _training_findings(
-    what: str, rows: list[dict[str, str]], fold: int, tested: set[str], by_name: dict[str, Clip]
+    what: str, rows: list[dict[str, str]], fold: int, held_out: set[int], tested: set[str], by_name: dict[str, Clip]
 ) -> list[Finding]:
     findings = []
     for row in rows:
         clip = by_name.get(row["name"])
         if clip is None:
             findings.append(Finding(fold, f"the training clip {row['name']} of the {what} is not among the features"))
-        elif clip.fold == fold or row.get("fold") == str(fold):
+        elif clip.fold in held_out or row.get("fold") in {str(one) for one in held_out}:
             findings.append(Finding(fold, f"the {what} was trained on its test clip {row['name']}"))
         elif clip.fs_id in tested or row["fs_id"] in tested:
             findings.append(Finding(fold, f"the {what} was trained on {row['name']} of a tested recording", True))

@@ -12,10 +12,11 @@ import numpy as np
 from soundaug import stats
 from soundaug.audit import Clip, load_clips
 from soundaug.errors import StudyError
-from soundaug.minimums import smallest_sign_flip_p, what_accuracy_hides, what_clips_can_prove, what_folds_can_prove
 from soundaug.outputs import read_json, read_rows
-from soundaug.packed import class_list
+from soundaug.packed import class_list, folds_of
 from soundaug.params import Params
+from soundaug.partition import Partition
+from soundaug.proof import smallest_sign_flip_p, what_accuracy_hides, what_clips_can_prove, what_folds_can_prove
 from soundaug.stats import Draws, Floats, FoldPredictions, Ints, Strings
 
 Metrics = dict[str, Any]  # nested, the leaves are numbers
@@ -185,6 +186,12 @@ def verdict(metrics: Metrics, params: Params) -> str:
         what_accuracy_hides(corpus["largest_class"], corpus["classes"]),
     ):
         sentences += [told] if told else []
+    if params.data.held_out == "others":
+        sentences.append(
+            "Each fold trained alone and the others were tested: figures to choose settings by, not the study's result."
+        )
+    if params.data.recordings_share < 1:
+        sentences.append(f"{params.data.recordings_share:.0%} of each class's training recordings were used.")
     if params.data.split == "random":
         sentences.append(
             "The split is random by clip: slices of one recording are in training and test, "
@@ -301,7 +308,8 @@ def curves_table(study: Study) -> list[Row]:
 
 
 def _load_fold(data: Path, params: Params, fold: int, corpus: Sequence[Clip], n_classes: int) -> FoldRuns:
-    tested = [clip for clip in corpus if clip.fold == fold]
+    held_out = Partition.load(data / "features").tested(fold, folds_of(data / "features"))
+    tested = [clip for clip in corpus if clip.fold in held_out]
     predicted: dict[str, Ints] = {}
     at_best: dict[str, Ints] = {}
     histories: dict[str, list[Mapping[str, Floats]]] = {}

@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from soundaug.errors import StudyError
 from soundaug.outputs import read_rows
-from soundaug.packed import ClipSet, fold_file, folds_of
+from soundaug.packed import ClipSet, fold_file, folds_of, split
 from soundaug.params import Features
+from soundaug.partition import Partition
 
 SHOWN_PAIRS = 6
 
@@ -64,12 +65,13 @@ def load_examples(data: Path, fold: int, features: Features, classes: Sequence[s
     wanted = {(int(pairs[i][f"fold_{side}"]), pairs[i][f"parent_{side}"]) for i in firsts.values() for side in "ab"}
     shown: dict[str, Floats] = {}
     tests: dict[int, Floats] = {}
-    for number in sorted({fold} | {number for number, _ in wanted}):
+    tested = Partition.load(data / "features").tested(fold, folds_of(data / "features"))
+    for number in sorted({*tested, *(number for number, _ in wanted)}):
         clips = ClipSet.load(fold_file(data / "features", number))
         for mel, name, class_id in zip(clips.mel, clips.name.tolist(), clips.class_id.tolist(), strict=True):
             if (number, name) in wanted:
                 shown[name] = decibels(mel, features)
-            if number == fold and class_id not in tests:
+            if number in tested and class_id not in tests:
                 tests[class_id] = decibels(mel, features)
     examples = []
     for class_id, index in sorted(firsts.items()):
@@ -89,19 +91,17 @@ def load_closest(data: Path, folds: Sequence[int], features: Features, classes: 
         if not rows:
             continue
         generated = ClipSet.load(folder / "mels.npz")
-        others = [k for k in folds_of(data / "features") if k != fold]
-        train = [ClipSet.load(fold_file(data / "features", k)) for k in others]
-        places = [(index, row) for index, clips in enumerate(train) for row in range(len(clips))]
+        train, _ = split(data / "features", fold)
         for row in rows:
             try:
-                made, (index, place) = int(row["generated"]), places[int(row["train"])]
+                made, place = int(row["generated"]), int(row["train"])
                 shift, distance, parent = int(row["shift"]), float(row["distance_db"]), row["is_parent"] == "True"
-                mel = generated.mel[made]
+                mel, original = generated.mel[made], train.mel[place]
             except (ValueError, IndexError) as error:
                 raise StudyError(f"{path}: found {row} ({error}), wanted what assess_generator writes") from None
-            real = decibels(train[index].mel[place], features)
+            real = decibels(original, features)
             class_name = classes[int(generated.class_id[made])]
-            names = str(generated.name[made]), str(train[index].name[place])
+            names = str(generated.name[made]), str(train.name[place])
             pairs.append(ClosestPair(mel, real, *names, class_name, distance, shift, parent, fold))
     return sorted(pairs, key=lambda pair: pair.distance_db)[:SHOWN_PAIRS]
 

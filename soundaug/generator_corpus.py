@@ -3,35 +3,46 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from soundaug.features import MelFrontEnd
 from soundaug.music_clips import music_clips
-from soundaug.packed import ClipSet, class_list, fold_file, folds_of, split
+from soundaug.packed import ClipSet, class_list, concatenate, fold_by_name, split, withheld_clips
+from soundaug.params import Generator
 
 
 @dataclass(frozen=True)
 class GeneratorCorpus:
-    """Clips, their classes by id, and the study's folds that they are from: none of music."""
+    """Clips, their classes by id, those learned without a class, and the study's folds of all: none of music."""
 
     clips: ClipSet
     classes: list[str]
-    folds: list[int]
-    of_clip: list[int]  # the fold of every clip of the study's
+    unlabelled: ClipSet
+    fold_of: dict[str, int]  # of every clip of the study's, by its name
 
     @classmethod
-    def load(cls, corpus: str, held_out: int, front_end: MelFrontEnd) -> "GeneratorCorpus":
-        """By ``generator.corpus``; raises StudyError as `split` and `music_clips` do."""
-        folder = Path(corpus)
-        if corpus == "data/music":
+    def load(cls, settings: Generator, held_out: int, front_end: MelFrontEnd) -> "GeneratorCorpus":
+        """By ``corpus`` and ``unlabelled``; raises StudyError as `split` and `music_clips` do."""
+        folder = Path(settings.corpus)
+        if settings.corpus == "data/music":
             clips, styles = music_clips(folder, front_end)
-            return cls(clips, styles, [], [])
+            return cls(clips, styles, clips.take(np.array([], int)), {})
         clips, _ = split(folder, held_out)
-        folds = [fold for fold in folds_of(folder) if fold != held_out]
-        of_clip = [fold for fold in folds for _ in range(len(ClipSet.load(fold_file(folder, fold))))]
-        return cls(clips, class_list(folder), folds, of_clip)
+        more = withheld_clips(folder, held_out)
+        unlabelled = more if settings.unlabelled else more.take(np.array([], int))
+        return cls(clips, class_list(folder), unlabelled, fold_by_name(folder))
+
+    @property
+    def folds(self) -> list[int]:
+        """The study's folds that it learns, ascending."""
+        return sorted({fold for _, _, fold in self.rows()})
 
     def rows(self) -> list[tuple[str, str, int]]:
         """Name, recording and fold of every clip of the study that is learned or watched."""
-        if not self.folds:
+        if not self.fold_of:
             return []
-        columns = (self.clips.name, self.clips.fs_id, self.of_clip)
-        return [(str(name), str(fs_id), fold) for name, fs_id, fold in zip(*columns, strict=True)]
+        learned = concatenate([self.clips, self.unlabelled])
+        return [
+            (name, fs_id, self.fold_of[name])
+            for name, fs_id in zip(learned.name.tolist(), learned.fs_id.tolist(), strict=True)
+        ]

@@ -34,6 +34,19 @@ class Clips(NamedTuple):
     log_mels: torch.Tensor
     told: Told
 
+    def with_unlabelled(self, log_mels: torch.Tensor, sounds: torch.Tensor | None, null_class: int) -> "Clips":
+        """And ``log_mels`` [M, n_mels, T] with their embeddings, whose class is not told."""
+        told = Told(torch.full((len(log_mels),), null_class), sounds)
+        return Clips(
+            torch.cat([self.log_mels, log_mels]),
+            Told(
+                *(
+                    None if ours is None or theirs is None else torch.cat([ours, theirs])
+                    for ours, theirs in zip(self.told, told, strict=True)
+                )
+            ),
+        )
+
     def parts(self) -> list[torch.Tensor]:
         """All there is."""
         return [self.log_mels, *(values for values in self.told if values is not None)]

@@ -10,6 +10,7 @@ import numpy as np
 from soundaug.errors import StudyError
 from soundaug.foreign import brief, reading
 from soundaug.outputs import read_json, whole
+from soundaug.partition import Partition
 
 
 @dataclass(frozen=True)
@@ -78,10 +79,40 @@ def class_list(features: Path) -> list[str]:
     return names
 
 
+def fold_by_name(features: Path) -> dict[str, int]:
+    """The fold of every clip that featurize packed, by its name."""
+    found: dict[str, int] = {}
+    for fold in folds_of(features):
+        with np.load(fold_file(features, fold), allow_pickle=False) as arrays:  # the mels are not read
+            found |= dict.fromkeys(arrays["name"].tolist(), fold)
+    return found
+
+
 def split(features: Path, held_out: int) -> tuple[ClipSet, ClipSet]:
-    """Training clips (every other fold, ascending) and test clips (``held_out``); StudyError if it is not there."""
+    """Training clips and test clips where ``held_out`` is, folds ascending; StudyError if it is not there.
+
+    Every other fold trains, but for what the partition withholds; or, with data.held_out others, it trains alone.
+    """
+    partition, folds = _partition(features, held_out)
+    train = [_training(features, fold, partition, labelled=True) for fold in partition.trained(held_out, folds)]
+    test = [ClipSet.load(fold_file(features, fold)) for fold in partition.tested(held_out, folds)]
+    return concatenate(train), concatenate(test)
+
+
+def withheld_clips(features: Path, held_out: int) -> ClipSet:
+    """The clips of the training folds whose recordings are withheld (data.recordings_share): no label may be used."""
+    partition, folds = _partition(features, held_out)
+    trained = partition.trained(held_out, folds)
+    return concatenate([_training(features, fold, partition, labelled=False) for fold in trained])
+
+
+def _training(features: Path, fold: int, partition: Partition, labelled: bool) -> ClipSet:
+    clips = ClipSet.load(fold_file(features, fold))
+    return clips.take(partition.keeps(fold, clips.class_id, clips.fs_id) == labelled)
+
+
+def _partition(features: Path, held_out: int) -> tuple[Partition, list[int]]:
     folds = folds_of(features)
     if held_out not in folds or len(folds) < 2:
         raise StudyError(f"params.yaml: folds: found {held_out}, wanted one of the corpus's {folds}, of at least two")
-    train = concatenate([ClipSet.load(fold_file(features, fold)) for fold in folds if fold != held_out])
-    return train, ClipSet.load(fold_file(features, held_out))
+    return Partition.load(features), folds

@@ -22,6 +22,7 @@ Control = Literal[
     "specaugment",
     "mixup",
     "resynthesis",
+    "pseudo_label",
 ]
 Problem = Literal["missing", "unreadable", "empty", "not_finite", "silent"]
 Workers = Literal["threads", "dask"]
@@ -101,6 +102,12 @@ class Data(Settings):
     split: Literal["official", "random"]
     """official: the source's folds, no recording on both sides. random: by clip, leaky, to reproduce the published
     figure only."""
+    held_out: Literal["fold", "others"]
+    """fold: each of folds is tested, all others train. others: each trains alone, all others are tested; to choose
+    settings for a test fold by folds without it (docs/search.md), not for the study's result."""
+    recordings_share: Annotated[float, Field(gt=0.0, le=1.0)]
+    """Of each class's training recordings in every fold that train, at least one; a larger share has those of a
+    smaller one. Test clips stay as they are."""
     skip: list[Problem]
     """Clips with these problems are left out, counted and named; any other problem stops the pipeline."""
     synthetic: Synthetic
@@ -234,6 +241,8 @@ class Generator(Settings):
     null: the whole clip."""
     label_dropout: Unit
     """Share of the clips whose class is not told, for classifier-free guidance."""
+    unlabelled: bool
+    """Also learn the training folds' recordings that data.recordings_share leaves out, their class not told."""
     validation_share: Annotated[float, Field(ge=0.0, le=0.5)]
     """Share of each class's recordings that is left out to watch the loss."""
     steps: Annotated[int, Field(ge=0), measured_in("steps")]
@@ -267,6 +276,8 @@ class Generator(Settings):
             raise ValueError(
                 f"condition is {self.condition}, wanted none with corpus data/music: it has no such classes"
             )
+        if self.corpus == "data/music" and self.unlabelled:
+            raise ValueError("unlabelled is true, wanted false with corpus data/music: it has none of the recordings")
         return self
 
     @property
@@ -398,6 +409,14 @@ class SpecAugment(Settings):
     """Of the frames, the widest mask."""
 
 
+class PseudoLabel(Settings):
+    """The control `pseudo_label`: the recordings that data.recordings_share leaves out, as the base classifier hears
+    them (Lee 2013)."""
+
+    confidence: Unit
+    """Clips whose likeliest class is less probable than this are left out."""
+
+
 class Bare(Settings):
     """A control without settings of its own."""
 
@@ -416,6 +435,8 @@ class Controls(Settings):
     """and the mixtures of the same pairs"""
     resynthesis: Bare
     """and the same parents through mel and phase reconstruction alone"""
+    pseudo_label: PseudoLabel
+    """and the recordings withheld, under labels of the base classifier"""
 
 
 class Classifier(Settings):
@@ -464,6 +485,33 @@ class Training(Settings):
                 f"steps is {self.steps} and epochs {self.epochs}, wanted exactly one of them, null the other"
             )
         return self
+
+
+class Augmentation(Settings):
+    """How extra clips are trained on, in every arm that has some: generated ones and those of the controls alike."""
+
+    on_top_of: Literal["duplicate", "waveform", "specaugment", "mixup", "resynthesis"] | None
+    """A control whose clips the arm aug has beside the generated ones, so that aug minus that control is what diffusion
+    adds to it. null: generated clips alone."""
+
+    share: Annotated[float, Field(gt=0.0, lt=1.0)] | None
+    """Of extra clips in every batch. null: as they come, a shuffled pass over all clips."""
+    pretraining: Annotated[float, Field(ge=0.0, lt=1.0)]
+    """Share of the steps, the first ones, that extra clips alone train; real clips alone train the rest. 0: none."""
+    soft_labels: Unit
+    """Weight in an extra clip's label of what the base classifier of the same fold and seed takes it for. 0: its class
+    alone."""
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        if self.share is not None and self.pretraining > 0:
+            raise ValueError(f"share is {self.share} and pretraining {self.pretraining}, wanted one of them alone")
+        return self
+
+
+def extra_per_batch(share: float, batch_size: int) -> int:
+    """Extra clips in a batch of which they are ``share``."""
+    return round(share * batch_size)
 
 
 class Evaluate(Settings):
@@ -714,6 +762,7 @@ class Params(Settings):
     control: Controls
     classifier: Classifier
     training: Training
+    augmentation: Augmentation
     leakage: Leakage
     evaluate: Evaluate
     music: Music
@@ -726,6 +775,21 @@ class Params(Settings):
             values = getattr(self, name)
             if len(set(values)) != len(values):
                 raise ValueError(f"{name} is {values}, wanted every value once")
+        return self
+
+    @model_validator(mode="after")
+    def _batches_are_counted(self) -> Self:
+        uses = self.augmentation
+        if self.training.steps is None and (uses.share is not None or uses.pretraining > 0):
+            name = "share" if uses.share is not None else "pretraining"
+            raise ValueError(f"augmentation.{name} is {getattr(uses, name)}, wanted training.steps with it, not epochs")
+        if uses.share is not None and not 1 <= extra_per_batch(uses.share, self.training.batch_size) < (
+            self.training.batch_size
+        ):
+            raise ValueError(
+                f"augmentation.share is {uses.share}, wanted at least one extra and one real clip "
+                f"in batches of training.batch_size ({self.training.batch_size})"
+            )
         return self
 
     @model_validator(mode="after")

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from soundaug.audit import Audit
 from soundaug.evaluation import Metrics, Study, accuracy_table, best_control, p_text, points
 from soundaug.generator_report import goals
-from soundaug.minimums import smallest_sign_flip_p
 from soundaug.near_duplicates import Closeness
 from soundaug.params import Controls, Params
+from soundaug.proof import smallest_sign_flip_p
 
 ARMS = {
     "base": "the real training clips alone",

@@ -1,7 +1,7 @@
 """Training of the classifier: one function for every arm, which differ in the training set and in nothing else."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import cast
 
@@ -11,14 +11,16 @@ import torch.nn.functional as F
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm import tqdm
 
+from soundaug.batches import mixed_batches, n_steps
 from soundaug.classifier import SoundClassifier, build_classifier
 from soundaug.device import autocast, choose_device, generator_of
 from soundaug.errors import StudyError
 from soundaug.optimizer import AdamW
 from soundaug.packed import ClipSet, concatenate
-from soundaug.params import Classifier, Features, Training
+from soundaug.params import Augmentation, Classifier, Features, Training
 
 TEST_BATCH = 256
+AS_THEY_COME = Augmentation(on_top_of=None, share=None, pretraining=0.0, soft_labels=0.0)
 
 
 @dataclass(frozen=True)
@@ -63,14 +65,18 @@ def train_classifier(
     network: Classifier,
     seed: int,
     label: str,
+    augmentation: Augmentation = AS_THEY_COME,
+    extra_targets: np.ndarray | None = None,
 ) -> Trained:
-    """Train on ``real`` and ``extra`` clips together; test clips are only looked at, never chosen by.
+    """Train on ``real`` and ``extra`` clips, in batches as ``augmentation`` says; test clips are only looked at.
 
+    ``extra_targets`` [len(extra), n_classes] are soft labels of the extra clips, in place of their classes.
     Normalisation is fitted on ``real`` alone. No or empty ``extra`` is the base arm, to the bit. Raises StudyError when
     the loss stops being a number.
     """
     device = choose_device()
-    train = concatenate([real, extra]) if extra is not None and len(extra) else real
+    n_extra = 0 if extra is None else len(extra)
+    train = concatenate([real, extra]) if extra is not None and n_extra else real
     model = build_classifier(network, features, n_classes, torch.from_numpy(real.mel), seed)
     model.to(device).to(memory_format=torch.channels_last)
     averaged: AveragedModel | None = None
@@ -79,13 +85,17 @@ def train_classifier(
     # Without weight decay this is Adam, the published optimiser.
     optimizer = AdamW(model.parameters(), settings.learning_rate, settings.weight_decay)
     mel, labels = torch.from_numpy(train.mel).to(device), torch.from_numpy(train.class_id).to(device)
+    targets = labels
+    if n_extra and extra_targets is not None:
+        hard = F.one_hot(torch.from_numpy(real.class_id), n_classes).float()
+        targets = torch.cat([hard, torch.from_numpy(extra_targets).float()]).to(device)
     steps = n_steps(settings, len(train))
     looks = {math.ceil(steps * look / settings.evaluations) for look in range(1, settings.evaluations + 1)}
     history: list[HistoryRow] = []
     best_on_test, best_accuracy = np.empty(0), -1.0
     seen = correct = 0
     loss_sum = 0.0
-    batches = index_batches(len(train), settings, steps, generator_of(seed, 2))
+    batches = mixed_batches(len(real), n_extra, settings, augmentation, steps, generator_of(seed, 2))
     for step, batch in enumerate(tqdm(batches, total=steps, desc=label, disable=None, unit="step"), 1):
         rate = settings.learning_rate
         if settings.schedule == "cosine":
@@ -95,7 +105,7 @@ def train_classifier(
         model.train()
         with autocast(device, settings.precision):
             logits = model(mel[batch])
-        loss = F.cross_entropy(logits.float(), labels[batch])
+        loss = F.cross_entropy(logits.float(), targets[batch])
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -127,32 +137,6 @@ def train_classifier(
             seen = correct = 0
             loss_sum = 0.0
     return Trained(_kept(model, averaged).cpu(), probabilities, best_on_test, history, steps)
-
-
-def n_steps(settings: Training, n_clips: int) -> int:
-    """Optimiser steps: the same in every arm, or as many as the epochs of ``n_clips`` take."""
-    if settings.steps is not None:
-        return settings.steps
-    assert settings.epochs is not None
-    return settings.epochs * math.ceil(n_clips / settings.batch_size)
-
-
-def index_batches(n_clips: int, settings: Training, steps: int, random: torch.Generator) -> Iterator[torch.Tensor]:
-    """Indices of each step's clips: shuffled passes over all clips.
-
-    Counted in epochs, each pass ends with a smaller batch; counted in steps, batches are all full and run on from one
-    pass to the next.
-    """
-    if settings.epochs is not None:
-        for _ in range(settings.epochs):
-            yield from torch.randperm(n_clips, generator=random).split(settings.batch_size)
-        return
-    queue = torch.empty(0, dtype=torch.int64)
-    for _ in range(steps):
-        while len(queue) < settings.batch_size:
-            queue = torch.cat([queue, torch.randperm(n_clips, generator=random)])
-        batch, queue = queue[: settings.batch_size], queue[settings.batch_size :]
-        yield batch
 
 
 @torch.inference_mode()

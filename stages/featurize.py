@@ -20,10 +20,11 @@ from soundaug.corpus import (
 )
 from soundaug.errors import StudyError, run_stage
 from soundaug.features import MelFrontEnd, mels_of_files
-from soundaug.minimums import require_enough, what_folds_can_prove
+from soundaug.minimums import require_enough
 from soundaug.outputs import whole, write_json
 from soundaug.packed import ClipSet, fold_file
 from soundaug.params import load_params
+from soundaug.proof import what_folds_can_prove
 
 RAW = Path("data/raw")
 FEATURES = Path("data/features")
@@ -68,11 +69,11 @@ def main() -> None:
         for class_id, name in enumerate(classes):
             if all(clip.class_id != class_id for clip in left):
                 raise StudyError(f"class {name}: found no usable clip, wanted one or more (data.skip left them out)")
-        require_enough(left, params)
+        require_enough(left, params).save(partial)
         write_json(partial / "classes.json", classes)
         write_excluded(partial / EXCLUDED, excluded)
-    print(f"{len(left)} clips of {len(classes)} classes, {len(excluded)} left out")
-    print(what_folds_can_prove(len(params.folds)))
+    told = f"{len(left)} clips of {len(classes)} classes, {len(excluded)} left out"
+    print(told, what_folds_can_prove(len(params.folds)), sep="\n")
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from soundaug.features import MelFrontEnd
 from soundaug.generation import generate, load_sampler
 from soundaug.interpolation import draw_pairs, write_pairs
 from soundaug.outputs import write_json
-from soundaug.packed import ClipSet, class_list, fold_file, folds_of, split
+from soundaug.packed import ClipSet, class_list, fold_by_name, split
 from soundaug.params import load_params
 from soundaug.processes import is_main, relaunch
 from soundaug.scratch import Scratch
@@ -37,7 +37,8 @@ def main() -> None:
     if relaunch(params.processes):
         return
     train, _ = split(FEATURES, fold)
-    folds = [k for k in folds_of(FEATURES) if k != fold for _ in range(len(ClipSet.load(fold_file(FEATURES, k))))]
+    fold_of = fold_by_name(FEATURES)
+    folds = [fold_of[name] for name in train.name.tolist()]
     settings, classes = params.generate, class_list(FEATURES)
     candidates = settings.model_copy(update={"per_class": settings.per_class * settings.candidates})
     pairs = draw_pairs(

@@ -29,7 +29,7 @@ def main() -> None:
     if relaunch(params.processes):
         return
     settings, seed, front_end = params.generator, params.seed + fold, MelFrontEnd(params.features)
-    corpus = GeneratorCorpus.load(settings.corpus, fold, front_end)
+    corpus = GeneratorCorpus.load(settings, fold, front_end)
     clips, classes = corpus.clips, corpus.classes
     log_mels = front_end.log_mel(torch.from_numpy(clips.mel))
     encoder = None
@@ -38,6 +38,10 @@ def main() -> None:
     told = Told(torch.from_numpy(clips.class_id), None if encoder is None else encoder(clips.mel))
     watched = validation_recordings(clips.class_id, clips.fs_id, settings.validation_share, seed)
     train, validation = (Clips(log_mels[chosen], told.rows(chosen)) for chosen in (~watched, watched))
+    if settings.unlabelled:
+        more = corpus.unlabelled.mel
+        heard = None if encoder is None else encoder(more)
+        train = train.with_unlabelled(front_end.log_mel(torch.from_numpy(more)), heard, len(classes))
     label = f"generator, fold {fold} held out"
     sound_size = None if encoder is None else encoder.size
     start = starting_point(

@@ -8,6 +8,7 @@ from fake_study import fake_params, fake_study, read_csv, write_csv
 
 from soundaug.audit import audit, load_clips
 from soundaug.errors import StudyError
+from soundaug.partition import Partition
 
 
 @pytest.fixture
@@ -188,3 +189,47 @@ def test_broken_features_are_named(data: Path) -> None:
     (data / "features" / "fold2.npz").write_bytes(b"PK no archive")
     with pytest.raises(StudyError, match=r"fold2\.npz: found no packed features"):
         audit(data, fake_params())
+
+
+def withhold(data: Path, fold: int, name: str) -> None:
+    clip = next(clip for clip in load_clips(data / "features") if clip.name == name)
+    Partition("fold", frozenset({(fold, clip.class_id, clip.fs_id)})).save(data / "features")
+
+
+def test_a_withheld_recordings_label_may_not_be_used(data: Path) -> None:
+    parent = read_csv(data / PAIRS)[0]["parent_a"]
+    withhold(data, 1, parent)
+    with pytest.raises(StudyError, match=f"parent {parent} of .* is withheld, its label may not be used"):
+        audit(data, fake_params())
+
+
+def test_a_generator_learns_withheld_recordings_where_it_is_told_to(data: Path) -> None:
+    parents = {
+        row[side]
+        for fold in (1, 2, 3)
+        for row in read_csv(data / f"generated/fold{fold}/pairs.csv")
+        for side in ("parent_a", "parent_b")
+    }
+    name = next(
+        clip.name
+        for clip in load_clips(data / "features")
+        if clip.name not in parents and clip.fs_id not in {other[:3] for other in parents}
+    )
+    withhold(data, int(name[0]), name)
+    with pytest.raises(StudyError, match=f"the generator was trained on {name[:4]}.*, which is withheld"):
+        audit(data, fake_params())
+    unlabelled = fake_params().generator.model_dump() | {"unlabelled": True}
+    with pytest.raises(
+        StudyError, match=f"the classifier of base, seed 0, was trained on {name[:4]}.*, which is withheld"
+    ):
+        audit(data, fake_params(generator=unlabelled))
+    for table in (data / "runs").rglob("train_clips.csv"):
+        left = [list(row.values()) for row in read_csv(table) if row["fs_id"] != name[:3]]
+        write_csv(table, ("name", "fs_id"), left)
+    assert audit(data, fake_params(generator=unlabelled)).findings == ()
+
+
+def test_in_a_validation_the_other_folds_are_the_tested_ones(data: Path) -> None:
+    Partition("others").save(data / "features")
+    with pytest.raises(StudyError, match=r"leak, held-out fold 1: parent .* is one of its test clips"):
+        audit(data, fake_params())  # it was made for the other way round

@@ -19,7 +19,8 @@ from soundaug.interpolation import Pair, draw_pairs
 from soundaug.packed import ClipSet
 from soundaug.params import Control, SpecAugment, Waveform
 
-PARAMS = tiny_params(controls=list(get_args(Control)), generate={"per_class": 4, "alpha": [0.2, 0.8]})
+OF_PARENTS: list[Control] = [control for control in get_args(Control) if control != "pseudo_label"]
+PARAMS = tiny_params(controls=OF_PARENTS, generate={"per_class": 4, "alpha": [0.2, 0.8]})
 CLASSES = ["dog_bark", "siren", "drilling"]
 REAL = tiny_clips()
 PAIRS: list[Pair] = draw_pairs(
@@ -189,7 +190,7 @@ def test_every_control_adds_as_many_clips_as_there_are_pairs(
         resynthesis.mel, *(getattr(mixup(REAL, PAIRS), name) for name in ("class_id", "fs_id", "name"))
     )
     resynthesis.save(generated / "resynthesis.npz")
-    made = {control: extra_clips(control, REAL, PAIRS, generated, PARAMS) for control in get_args(Control)}
+    made = {control: extra_clips(control, REAL, PAIRS, generated, PARAMS) for control in OF_PARENTS}
     for clips in made.values():
         assert clips.mel.shape == (len(PAIRS), 16, 21)
         assert_labelled_as_the_pairs(clips)

@@ -17,9 +17,9 @@ from soundaug.audio import ClipProblem, fit, read_mono
 from soundaug.classifier import SoundClassifier
 from soundaug.errors import StudyError, run_stage
 from soundaug.features import MelFrontEnd, mels_of_files, mels_of_waveforms
-from soundaug.minimums import what_folds_can_prove
 from soundaug.packed import ClipSet
 from soundaug.params import Features, Params, load_params
+from soundaug.proof import what_folds_can_prove
 from stages import featurize
 
 PRESETS = Path(__file__).parents[1] / "presets"
@@ -267,6 +267,7 @@ def test_featurize_packs_every_fold(corpus: Path, capsys: pytest.CaptureFixture[
         "excluded.csv",
         "fold1.npz",
         "fold2.npz",
+        "partition.json",
     ]
     assert json.loads(Path("data/features/classes.json").read_text()) == ["dog_bark", "siren"]
     assert excluded() == [["name", "reason"], ["earlier.wav", "missing"]]

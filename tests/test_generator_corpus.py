@@ -15,6 +15,7 @@ from soundaug.features import MelFrontEnd
 from soundaug.generator_corpus import GeneratorCorpus
 
 RATE, SAMPLES = 8000, 4000  # the clips of fake_params
+MUSIC = {"corpus": "data/music", "condition": "none"}
 
 
 def music(folder: Path, seconds: float = 1.3) -> dict[str, np.ndarray]:
@@ -37,7 +38,7 @@ def test_the_training_folds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     params = fake_params()
     fake_study(tmp_path / "data", params)
     monkeypatch.chdir(tmp_path)
-    corpus = GeneratorCorpus.load("data/features", 2, MelFrontEnd(params.features))
+    corpus = GeneratorCorpus.load(params.generator, 2, MelFrontEnd(params.features))
     assert (corpus.classes, corpus.folds) == (list(CLASSES), [1, 3])
     rows = corpus.rows()
     assert len(rows) == len(corpus.clips) == 24
@@ -52,8 +53,9 @@ def test_the_music_is_cut_into_clips_and_none_is_the_studys(
 ) -> None:
     files = music(tmp_path / "data/music")
     monkeypatch.chdir(tmp_path)
-    front_end = MelFrontEnd(fake_params(features={"scale": scale}).features)
-    corpus = GeneratorCorpus.load("data/music", 2, front_end)
+    params = fake_params(features={"scale": scale}, generator=MUSIC)
+    front_end = MelFrontEnd(params.features)
+    corpus = GeneratorCorpus.load(params.generator, 2, front_end)
     assert (corpus.classes, corpus.folds, corpus.rows()) == (["jazz_trio", "solo_piano"], [], [])
     clips = corpus.clips  # 1.3 s are two clips of half a second, and a rest
     assert clips.name.tolist() == [
@@ -74,15 +76,16 @@ def test_the_music_is_cut_into_clips_and_none_is_the_studys(
 
 def test_music_that_is_no_use_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    front_end = MelFrontEnd(fake_params().features)
+    params = fake_params(generator=MUSIC)
+    front_end = MelFrontEnd(params.features)
     with pytest.raises(StudyError, match=re.escape("data/music/pieces.csv: not there, wanted")):
-        GeneratorCorpus.load("data/music", 1, front_end)
+        GeneratorCorpus.load(params.generator, 1, front_end)
     music(tmp_path / "data/music", seconds=0.4)
     with pytest.raises(StudyError, match=re.escape("found no piece as long as a clip (0.5 s), wanted one or more")):
-        GeneratorCorpus.load("data/music", 1, front_end)
+        GeneratorCorpus.load(params.generator, 1, front_end)
     (tmp_path / "data/music/jazz_trio/train0001.flac").write_text("no music")
     with pytest.raises(StudyError, match=r"data/music/jazz_trio/train0001.flac: not readable as audio"):
-        GeneratorCorpus.load("data/music", 1, front_end)
+        GeneratorCorpus.load(params.generator, 1, front_end)
 
 
 def test_music_has_none_of_the_studys_classes() -> None:
@@ -91,4 +94,9 @@ def test_music_has_none_of_the_studys_classes() -> None:
     assert str(error.value) == (
         "generator: condition is class, wanted none with corpus data/music: it has no such classes"
     )
-    assert fake_params(generator={"corpus": "data/music", "condition": "none"}).generator.corpus == "data/music"
+    with pytest.raises(StudyError) as error:
+        fake_params(generator=MUSIC | {"unlabelled": True})
+    assert str(error.value) == (
+        "generator: unlabelled is true, wanted false with corpus data/music: it has none of the recordings"
+    )
+    assert fake_params(generator=MUSIC).generator.corpus == "data/music"

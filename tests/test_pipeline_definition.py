@@ -7,13 +7,13 @@ import re
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import yaml
 from imports import module_files
 
-from soundaug.params import Features, Params
+from soundaug.params import Control, Features, Params
 
 ROOT = Path(__file__).parents[1]
 STAGES: dict[str, dict[str, Any]] = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
@@ -153,6 +153,8 @@ def by_parts(read: set[str]) -> set[str]:
 def test_params_are_those_that_are_read(stage: str) -> None:
     declared = STAGES[stage]["params"]
     names = {fill(name, item) for item in items(STAGES[stage]) for name in declared}
+    if "control" in STAGES[stage].get("matrix", {}):  # of those, too, that params.yaml does not list
+        names |= {f"control.{control}" for control in get_args(Control)}
     read = read_by(stage)
     if EVERYTHING in read:
         read = (read - {EVERYTHING}) | set(Params.model_fields)
@@ -167,6 +169,8 @@ def test_params_are_those_that_are_read(stage: str) -> None:
 
 def test_the_walker_sees_what_is_known_to_be_read() -> None:
     assert read_by("featurize") == {
+        "data.held_out",
+        "data.recordings_share",
         "data.split",
         "data.n_folds",
         "data.root",
@@ -197,6 +201,16 @@ def test_declared_params_are_in_params_yaml(stage: str) -> None:
             for part in fill(name, item).split("."):
                 assert part in node, name
                 node = node[part]
+
+
+def test_how_clips_are_trained_on_retrains_neither_base_nor_generators() -> None:
+    """The grid's rows that differ in the classifier alone share everything that leads to the clips."""
+    readers = {stage for stage in STAGES if any(name.startswith("augmentation") for name in STAGES[stage]["params"])}
+    assert readers == {"train_aug", "train_control", "evaluate"}
+    for stage in ("train_generator", "train_encoder", "train_base"):
+        assert not {"augmentation", "generate", "control", "training.steps"} & set(STAGES[stage]["params"]), stage
+    assert "generate" not in STAGES["train_generator"]["params"]
+    assert not {"augmentation", "classifier", "training"} & set(STAGES["generate"]["params"])
 
 
 # outputs

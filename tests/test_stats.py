@@ -8,7 +8,7 @@ import pytest
 from scipy import stats as scipy_stats
 
 from soundaug import stats
-from soundaug.minimums import smallest_sign_flip_p
+from soundaug.proof import smallest_sign_flip_p
 from soundaug.stats import FoldPredictions
 
 

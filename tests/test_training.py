@@ -13,11 +13,11 @@ import torch
 from tiny import tiny_clips, tiny_params
 
 from soundaug.arms import run_arm, run_folder
-from soundaug.device import generator_of
 from soundaug.errors import StudyError
 from soundaug.packed import ClipSet, concatenate
-from soundaug.params import Training
-from soundaug.training import Trained, cross_entropy, index_batches, n_steps, predict, train_classifier
+from soundaug.params import Augmentation, Training
+from soundaug.provenance import TRAIN_CLIPS
+from soundaug.training import AS_THEY_COME, Trained, cross_entropy, predict, train_classifier
 
 PARAMS = tiny_params()
 REAL, TEST = tiny_clips(fold=1), tiny_clips(fold=2, slices=2)
@@ -29,9 +29,18 @@ def settings(**changes: Any) -> Training:
     return Training.model_validate(PARAMS.training.model_dump() | changes)
 
 
-def train(extra: ClipSet | None = None, seed: int = 0, real: ClipSet = REAL, **changes: Any) -> Trained:
+def train(
+    extra: ClipSet | None = None,
+    seed: int = 0,
+    real: ClipSet = REAL,
+    augmentation: Augmentation = AS_THEY_COME,
+    targets: np.ndarray | None = None,
+    **changes: Any,
+) -> Trained:
+    label = "base, fold 1, seed 0"
+    network, features = PARAMS.classifier, PARAMS.features
     return train_classifier(
-        real, extra, TEST, 3, PARAMS.features, settings(**changes), PARAMS.classifier, seed, "base, fold 1, seed 0"
+        real, extra, TEST, 3, features, settings(**changes), network, seed, label, augmentation, targets
     )
 
 
@@ -97,6 +106,31 @@ def test_the_extra_clips_labels_are_learned() -> None:
     assert (predict(trained.model, strange.mel, torch.device("cpu")).argmax(axis=1) == 0).mean() > 0.95
 
 
+def test_hard_labels_given_as_probabilities_are_the_labels() -> None:
+    one, other = train(extra=EXTRA), train(extra=EXTRA, targets=np.eye(3)[EXTRA.class_id])
+    np.testing.assert_allclose(one.probabilities, other.probabilities, atol=1e-5)
+
+
+def test_soft_labels_are_learned() -> None:
+    """A pattern of its own, whose label is half class 1 and half class 2: so says the classifier."""
+    strange = ClipSet.pack(REAL.mel[:6].copy(), [0] * 6, ["x"] * 6, [f"x{n}" for n in range(6)])
+    strange.mel[:, 12:] += 40
+    targets = np.tile([0.0, 0.5, 0.5], (6, 1))
+    trained = train(extra=strange, targets=targets, steps=200, average_decay=0.0)
+    found = predict(trained.model, strange.mel, torch.device("cpu")).mean(axis=0)
+    np.testing.assert_allclose(found, [0.0, 0.5, 0.5], atol=0.1)
+
+
+def test_pretraining_ends_with_real_clips_in_as_many_steps() -> None:
+    """All steps but the last on extra clips: the first steps are those of extra clips alone, normalised by real."""
+    augmentation = Augmentation(on_top_of=None, share=None, pretraining=0.5, soft_labels=0.0)
+    nothing = train(extra=EMPTY, augmentation=augmentation)
+    assert equal(train(), nothing)
+    pretrained = train(extra=EXTRA, augmentation=augmentation)
+    assert pretrained.steps == nothing.steps == 20
+    assert not equal(pretrained, train(extra=EXTRA))
+
+
 def test_the_last_row_is_the_probabilities_accuracy() -> None:
     trained = train(steps=7, evaluations=3)
     last = trained.history[-1]
@@ -136,43 +170,11 @@ def test_averaged_weights_are_the_average() -> None:
             torch.testing.assert_close(tensor, 0.9 * w1[name] + 0.1 * w2[name], rtol=1e-4, atol=1e-6)
 
 
-def test_steps_and_epochs() -> None:
-    assert n_steps(settings(steps=7), 1000) == 7
-    assert n_steps(settings(steps=None, epochs=3), 18) == 9  # 8 + 8 + 2, three times
-    assert n_steps(settings(steps=None, epochs=3), 16) == 6
+def test_epochs_are_of_all_clips() -> None:
     by_epochs = train(extra=EXTRA, steps=None, epochs=2)
     assert by_epochs.steps == 2 * math.ceil(24 / 8)
     assert by_epochs.history[-1].step == 6
     assert by_epochs.history[-1].epoch == pytest.approx(2.0)
-
-
-def test_every_clip_comes_once_a_pass() -> None:
-    epochs = settings(steps=None, epochs=3)
-    batches = list(index_batches(18, epochs, 9, generator_of(0)))
-    assert [len(batch) for batch in batches] == [8, 8, 2] * 3
-    passes = torch.cat(batches).view(3, 18)
-    assert all(sorted(one.tolist()) == list(range(18)) for one in passes)
-    assert not torch.equal(passes[0], passes[1])
-
-    batches = list(index_batches(18, settings(steps=9), 9, generator_of(0)))
-    assert [len(batch) for batch in batches] == [8] * 9
-    passes = torch.cat(batches).view(4, 18)  # 9 x 8 = 4 x 18
-    assert all(sorted(one.tolist()) == list(range(18)) for one in passes)
-    assert not torch.equal(passes[0], passes[1])
-
-
-def test_a_batch_of_more_clips_than_there_are() -> None:
-    batches = list(index_batches(3, settings(batch_size=8), 6, generator_of(0)))
-    assert [len(batch) for batch in batches] == [8] * 6
-    assert torch.bincount(torch.cat(batches)).tolist() == [16, 16, 16]
-
-
-def test_the_batches_are_fixed_by_their_generator() -> None:
-    first, again, other = (
-        torch.cat(list(index_batches(18, settings(steps=4), 4, generator_of(*seed)))).tolist()
-        for seed in ((0, 2), (0, 2), (1, 2))
-    )
-    assert first == again != other
 
 
 def test_cross_entropy_by_hand() -> None:
@@ -212,8 +214,9 @@ def test_an_arms_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: 
     run_arm("aug", 2, 0, REAL, EMPTY, TEST, 3, PARAMS)
     run_arm("aug", 2, 1, REAL, EXTRA, TEST, 3, PARAMS)
     assert files("base", 0) == files("aug", 0)  # the A/A check
-    assert sorted(files("base", 0)) == ["history.csv", "model.safetensors", "predictions.csv", "summary.json"]
-    assert all(files("aug", 0)[name] != files("aug", 1)[name] for name in files("aug", 0))
+    drawn = ["history.csv", "model.safetensors", "predictions.csv"]
+    assert sorted(files("base", 0)) == [*drawn, "summary.json", TRAIN_CLIPS]
+    assert all(files("aug", 0)[name] != files("aug", 1)[name] for name in drawn)
     assert json.loads(files("base", 0)["summary.json"]) == {"n_train": 18, "n_extra": 0, "n_test": 12, "steps": 20}
     assert json.loads(files("aug", 1)["summary.json"]) == {"n_train": 18, "n_extra": 6, "n_test": 12, "steps": 20}
     trained = train()
@@ -245,6 +248,23 @@ def test_an_arms_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: 
     correct = np.mean([row["class_id"] == row["predicted"] for row in rows])
     assert float(history[-1][-1]) == pytest.approx(correct, abs=1e-6)
     assert capsys.readouterr().out.splitlines()[0] == f"base, fold 2, seed 0: accuracy {correct:.4f}"
+
+
+def test_the_base_arms_classifier_is_the_teacher(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    soft = Augmentation(on_top_of=None, share=None, pretraining=0.0, soft_labels=0.5)
+    with pytest.raises(StudyError, match=r"data/runs/base/fold2/seed0/model\.safetensors: not there"):
+        run_arm("aug", 2, 0, REAL, EXTRA, TEST, 3, PARAMS, soft)
+    run_arm("base", 2, 0, REAL, None, TEST, 3, PARAMS, soft)  # nothing extra: it needs no teacher
+    run_arm("aug", 2, 0, REAL, EMPTY, TEST, 3, PARAMS, soft)
+    assert files("base", 0) == files("aug", 0)
+    run_arm("aug", 2, 0, REAL, EXTRA, TEST, 3, PARAMS, soft)
+    base = train()
+    believed = predict(base.model, EXTRA.mel, torch.device("cpu"))
+    wanted = train(extra=EXTRA, targets=0.5 * np.eye(3)[EXTRA.class_id] + 0.5 * believed)
+    with (run_folder("aug", 2, 0) / "predictions.csv").open(newline="") as file:
+        written = [float(row["p_1"]) for row in csv.DictReader(file)]
+    np.testing.assert_allclose(written, wanted.probabilities[:, 1], atol=5.1e-7)
 
 
 def test_the_seed_decides_the_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

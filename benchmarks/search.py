@@ -1,0 +1,291 @@
+"""The search for a recipe: rows checked, kept, tabled, and the choice for a test fold by cells without it.
+
+Called by benchmarks/search.sh; docs/search.md says how to repeat it.
+"""
+
+import argparse
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from benchmarks.plots import plot_clips, plot_recordings
+from soundaug import stats
+from soundaug.audit import audit
+from soundaug.errors import StudyError, run_stage
+from soundaug.evaluation import Study, compute_metrics, load_study
+from soundaug.outputs import read_rows, whole, write_json, write_table
+from soundaug.packed import fold_by_name
+from soundaug.params import Params, load_params, parse_params
+
+PRESET = Path("presets/subset.yaml")
+DATA = Path("data")
+KEPT = Path("reports/search")
+CELLS = ("arm", "trained", "tested", "seed", "fs_id", "clips", "right")
+CLIPS = "clips"  # rows of the picture against the clips per class
+REGIMES = "recordings"  # rows of the picture against the share of the recordings
+SEEDS = [0, 1, 2, 3, 4]  # of what is run once on the test fold
+
+
+@dataclass(frozen=True)
+class Row:
+    """A finished row: settings as they were asked for, all params, and every cell's clips and hits per recording."""
+
+    name: str
+    settings: Sequence[str]
+    params: Params
+    cells: Sequence[Mapping[str, str]]
+
+    @property
+    def cost(self) -> int:
+        """Clips made of every class: the cheaper of two alike is the one with fewer."""
+        return self.params.generate.per_class * self.params.generate.candidates
+
+
+def check(lines: Iterable[str], wanted: Sequence[str]) -> list[str]:
+    """The names of the rows to run, all where none is ``wanted``; a line is a name and its settings.
+
+    StudyError for a name that is no row's, a parameter that is not in the schema or a value that it does not take.
+    """
+    names = []
+    for line in lines:
+        name, *settings = line.split()
+        values = yaml.safe_load(PRESET.read_text(encoding="utf-8"))
+        for setting in settings:
+            _set(values, setting, name)
+        try:
+            parse_params(values)
+        except StudyError as error:
+            raise StudyError(f"search: row {name}: {error}") from None
+        names.append(name)
+    for one in wanted:
+        if one not in names:
+            raise StudyError(f"search: found the row {one}, wanted one of: {' '.join(names)}")
+    return [name for name in names if not wanted or name in wanted]
+
+
+def _set(values: dict[str, Any], setting: str, row: str) -> None:
+    key, _, text = setting.partition("=")
+    *sections, last = key.split(".")
+    section: Any = values
+    for part in sections:
+        section = section.get(part) if isinstance(section, dict) else None
+    if not isinstance(section, dict) or last not in section:
+        raise StudyError(f"search: row {row}: {key}: unknown parameter, wanted one of {PRESET}'s")
+    section[last] = yaml.safe_load(text)
+
+
+def keep(name: str, settings: str) -> None:
+    """Write what the last run came to into reports/search/``name``, as a whole."""
+    params = load_params()
+    found = audit(DATA, params)
+    study = load_study(DATA, params)
+    metrics = compute_metrics(study, params, DATA) | {"audit": found.metrics}
+    metrics.pop("generator", None)  # assess_generator has not run
+    with whole(KEPT / name) as folder:
+        folder.mkdir(parents=True)
+        write_json(folder / "metrics.json", metrics)
+        (folder / "params.yaml").write_text(_dump(params), encoding="utf-8")
+        write_table(folder / "cells.csv", cell_rows(study, fold_by_name(DATA / "features")))
+        (folder / "settings.txt").write_text(settings, encoding="utf-8")
+
+
+def _dump(params: Params) -> str:
+    text: str = yaml.safe_dump(params.model_dump(mode="json"), sort_keys=False)
+    return text
+
+
+def cell_rows(study: Study, fold_of: Mapping[str, int]) -> list[dict[str, Any]]:
+    """For every arm, fold trained on or held out, fold tested, seed and recording: its clips, and those right."""
+    rows: dict[tuple[str, int, int, int, str], list[int]] = {}
+    for fold in study.folds:
+        for arm in study.arms:
+            for seed, predicted in zip(study.seeds, fold.predicted[arm], strict=True):
+                hits = predicted == fold.class_id
+                for clip, fs_id, hit in zip(fold.clips.tolist(), fold.fs_id.tolist(), hits.tolist(), strict=True):
+                    counts = rows.setdefault((arm, fold.fold, fold_of[clip], seed, fs_id), [0, 0])
+                    counts[0] += 1
+                    counts[1] += hit
+    return [dict(zip(CELLS, (*key, *counts), strict=True)) for key, counts in rows.items()]
+
+
+def load_rows() -> list[Row]:
+    """Every row that is kept, by name."""
+    rows = []
+    for path in sorted(KEPT.glob("*/cells.csv")):
+        folder = path.parent
+        settings = (folder / "settings.txt").read_text(encoding="utf-8").split()
+        rows.append(Row(folder.name, settings, load_params(folder / "params.yaml"), read_rows(path, CELLS)))
+    if not rows:
+        raise StudyError(f"{KEPT}: found no finished row, wanted those of benchmarks/search.sh")
+    return rows
+
+
+def estimate(
+    cells: Sequence[Mapping[str, str]], arm: str, base: str | None, resamples: int = 2000, confidence: float = 0.95
+) -> tuple[float, float, float]:
+    """Mean over cells of the accuracy of ``arm``, or of its difference to ``base``, and its bootstrap interval.
+
+    A cell is a fold trained on and one tested, seeds averaged. Recordings of a tested fold are drawn with replacement,
+    in all its cells together; trained models are held fixed.
+    """
+    places = sorted({(int(row["tested"]), int(row["trained"])) for row in cells})
+    signs = {arm: 1.0} if base is None else {arm: 1.0, base: -1.0}
+    rng = np.random.default_rng(0)
+    means, draws = [], np.zeros(resamples)
+    for tested in sorted({place[0] for place in places}):
+        here = [row for row in cells if int(row["tested"]) == tested and row["arm"] in signs]
+        recordings = sorted({row["fs_id"] for row in here})
+        weights = rng.multinomial(len(recordings), np.full(len(recordings), 1 / len(recordings)), size=resamples)
+        for trained in [place[1] for place in places if place[0] == tested]:
+            clips, score = dict.fromkeys(recordings, 0.0), dict.fromkeys(recordings, 0.0)
+            own = [row for row in here if int(row["trained"]) == trained]
+            n_seeds = len({row["seed"] for row in own})
+            for row in own:
+                clips[row["fs_id"]] = float(row["clips"])
+                score[row["fs_id"]] += signs[row["arm"]] * int(row["right"]) / n_seeds
+            sizes, scores = np.array(list(clips.values())), np.array(list(score.values()))
+            means.append(scores.sum() / sizes.sum())
+            draws += (weights @ scores) / (weights @ sizes) / len(places)
+    low, high = stats.percentile_interval(draws, confidence)
+    return float(np.mean(means)), low, high
+
+
+def validation_cells(row: Row, test: int, validation: Sequence[int]) -> list[Mapping[str, str]]:
+    """The cells of ``row`` that train on one of the ``validation`` folds and test another; no clip of fold ``test``.
+
+    StudyError where ``test`` is among the validation folds, or where there is no such cell.
+    """
+    if test in validation:
+        raise StudyError(f"search: found {test} as test fold and among the validation folds {list(validation)}")
+    if row.params.data.held_out != "others":
+        raise StudyError(f"search: row {row.name}: found data.held_out {row.params.data.held_out}, wanted others")
+    cells = [cell for cell in row.cells if {int(cell["trained"]), int(cell["tested"])} <= set(validation)]
+    if not cells:
+        raise StudyError(f"search: row {row.name}: found no cell within the validation folds {list(validation)}")
+    return cells
+
+
+def choose(rows: Sequence[Row], test: int, validation: Sequence[int], recordings_share: float) -> Row:
+    """Of the rows with that share of the recordings, the one whose aug gains most over base in the validation cells.
+
+    Means that are alike to a tenth of a point are a tie, and go to the one with fewer clips to make, then by name.
+    """
+    among = [row for row in rows if row.params.data.recordings_share == recordings_share]
+    if not among:
+        raise StudyError(f"search: found no row with data.recordings_share {recordings_share}, wanted one or more")
+
+    def rank(row: Row) -> tuple[float, int, str]:
+        gain = estimate(validation_cells(row, test, validation), "aug", "base", resamples=2)[0]
+        return -round(100 * gain, 1), row.cost, row.name
+
+    return min(among, key=rank)
+
+
+def params_to_test(row: Row, test: int) -> Params:
+    """The params of ``row`` to run once on the test fold: all other folds train, five seeds, the preset's controls."""
+    values = row.params.model_dump(mode="json")
+    preset = yaml.safe_load(PRESET.read_text(encoding="utf-8"))
+    withheld = ["pseudo_label"] if row.params.data.recordings_share < 1 else []
+    values |= {"folds": [test], "seeds": SEEDS, "controls": [*preset["controls"], *withheld]}
+    values["data"] |= {"held_out": "fold"}
+    return parse_params(values)
+
+
+def table(rows: Sequence[Row]) -> list[dict[str, Any]]:
+    """A line a row: its settings that differ between rows, aug and base, and differences in points with intervals.
+
+    ``without_<fold>`` is the gain in the cells that the choice for that test fold looks at.
+    """
+    folds = sorted({int(cell["trained"]) for row in rows for cell in row.cells})
+    keys = list(dict.fromkeys(setting.partition("=")[0] for row in rows for setting in row.settings))
+    varying = [key for key in keys if len({_value(row, key) for row in rows}) > 1]
+    lines = []
+    for row in rows:
+        line: dict[str, Any] = {"row": row.name} | {key: _value(row, key) for key in varying}
+        for arm in ("base", "aug"):
+            line[arm] = f"{estimate(row.cells, arm, None)[0]:.4f}"
+        line |= _points("gain", estimate(row.cells, "aug", "base"))
+        means = {arm: estimate(row.cells, arm, None, resamples=2)[0] for arm in row.params.controls}
+        best = max(means, key=lambda arm: means[arm], default=None)
+        line["best_control"] = best
+        line |= _points("over_control", None if best is None else estimate(row.cells, "aug", best))
+        for fold in folds:
+            others = [other for other in folds if other != fold]
+            gain = estimate(validation_cells(row, fold, others), "aug", "base", resamples=2)[0]
+            line[f"without_{fold}"] = f"{100 * gain:.2f}"
+        lines.append(line)
+    return lines
+
+
+def _value(row: Row, key: str) -> str:
+    node: Any = row.params.model_dump(mode="json")
+    for part in key.split("."):
+        node = node[part]
+    return str(node)
+
+
+def _points(name: str, found: tuple[float, float, float] | None) -> dict[str, str | None]:
+    ends = ("", "_low", "_high")
+    return {f"{name}{end}": None if found is None else f"{100 * found[i]:.2f}" for i, end in enumerate(ends)}
+
+
+def curve_points(rows: Sequence[Row]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """What the pictures show: accuracies of arms by share of the recordings, gains by clips per class; in percent."""
+    regimes, clips = [], []
+    for row in rows:
+        if row.name.startswith(REGIMES):
+            for arm in row.params.arms:
+                mean, low, high = (100 * value for value in estimate(row.cells, arm, None))
+                share = 100 * row.params.data.recordings_share
+                regimes.append({"arm": arm, "recordings": share, "mean": mean, "low": low, "high": high})
+        if row.name.startswith(CLIPS):
+            mean, low, high = (100 * value for value in estimate(row.cells, "aug", "base"))
+            clips.append({"clips": row.params.generate.per_class, "mean": mean, "low": low, "high": high})
+    return sorted(regimes, key=lambda point: point["recordings"]), sorted(clips, key=lambda point: point["clips"])
+
+
+def write_report(rows: Sequence[Row]) -> None:
+    """Write search.csv and the pictures that there are rows for."""
+    write_table(KEPT / "search.csv", table(rows))
+    regimes, clips = curve_points(rows)
+    if regimes:
+        plot_recordings(KEPT / "recordings.png", regimes)
+    if clips:
+        plot_clips(KEPT / "clips.png", clips)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("check", help="rows on stdin; prints those to run").add_argument("rows", nargs="*")
+    commands.add_parser("keep", help="the last run's figures; its settings on stdin").add_argument("row")
+    commands.add_parser("table", help="search.csv and the pictures of all rows kept")
+    chooser = commands.add_parser("choose", help="write the params to run once on a test fold")
+    chooser.add_argument("--test", type=int, required=True, help="the test fold")
+    chooser.add_argument("--validation", type=int, nargs="+", help="folds to choose by; default: all others")
+    chooser.add_argument("--recordings-share", type=float, default=1.0, help="among rows with this share")
+    args = parser.parse_args()
+    if args.command == "check":
+        print("\n".join(check(sys.stdin, args.rows)))
+    elif args.command == "keep":
+        keep(args.row, sys.stdin.read())
+    elif args.command == "table":
+        write_report(load_rows())
+    else:
+        rows = load_rows()
+        folds = {int(cell[place]) for row in rows for cell in row.cells for place in ("trained", "tested")}
+        validation = args.validation or sorted(folds - {args.test})
+        chosen = choose(rows, args.test, validation, args.recordings_share)
+        path = KEPT / f"test_fold{args.test}_{100 * args.recordings_share:g}.yaml"
+        with whole(path) as partial:
+            partial.write_text(_dump(params_to_test(chosen, args.test)), encoding="utf-8")
+        print(f"fold {args.test}: {chosen.name} by folds {', '.join(map(str, validation))}, params in {path}")
+
+
+if __name__ == "__main__":
+    run_stage(main)

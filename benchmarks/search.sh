@@ -1,0 +1,83 @@
+#!/bin/sh
+# The search for a recipe that helps, each row an experiment of DVC's: `sh benchmarks/search.sh FOLDER [ROW ...]`.
+# docs/search.md tells what each row is, how long it takes, and how settings are chosen and then tested once.
+#
+# FOLDER is in UrbanSound8K's layout and holds folds 1, 2 and 10. Every fold trains alone and the two others are tested,
+# so that settings for a test fold are chosen by the cells that hold no clip of it. A row's figures are kept in
+# reports/search/ROW; started again, the script goes on with the rows that are not there, or were made with other
+# settings. SEARCH_SETTINGS holds further settings of every row, such as "generator.steps=2 training.steps=10".
+# SEARCH_QUEUE=1 only queues the rows that are missing: then `dvc queue start`, and the script again to keep them.
+set -euf
+folder=${1:?"the folder in UrbanSound8K's layout, folds 1, 2 and 10"}
+shift
+common="data.root=$folder data.held_out=others seeds=[0,1,2] controls=[]"
+
+rows() { # every row, its name and what it changes of presets/subset.yaml; rows of one generator stand together
+    # The recipe: clips per class, shares of the parents, ways to make clips, the choice among candidates.
+    $1 clips100
+    $1 clips25 generate.per_class=25
+    $1 clips50 generate.per_class=50
+    $1 clips200 generate.per_class=200
+    $1 clips400 generate.per_class=400
+    $1 clips800 generate.per_class=800
+    $1 alpha_wide 'generate.alpha=[0.2,0.8]'
+    $1 alpha_near 'generate.alpha=[0.1,0.5]'
+    $1 variation30 generate.method=variation 'generate.strength=[0.3]'
+    $1 variation50 generate.method=variation 'generate.strength=[0.5]'
+    $1 variation70 generate.method=variation 'generate.strength=[0.7]'
+    $1 best_of_4 generate.candidates=4
+    # What the classifier makes of them: no clip is made anew.
+    $1 share25 augmentation.share=0.25
+    $1 share50 augmentation.share=0.5
+    $1 pretraining30 augmentation.pretraining=0.3
+    $1 soft50 augmentation.soft_labels=0.5
+    $1 soft100 augmentation.soft_labels=1.0
+    $1 on_waveform augmentation.on_top_of=waveform 'controls=[waveform]'
+    # Fewer recordings: each a generator of its own. The controls are beside it.
+    regime='controls=[waveform,mixup] generate.single_recording=within'
+    $1 recordings100 $regime
+    $1 recordings50 $regime data.recordings_share=0.5
+    $1 recordings25 $regime data.recordings_share=0.25
+    $1 recordings10 $regime data.recordings_share=0.1
+    # Scarce labels, plentiful audio.
+    unlabelled='controls=[pseudo_label] generator.unlabelled=true generate.single_recording=within'
+    $1 unlabelled50 $unlabelled data.recordings_share=0.5
+    $1 unlabelled25 $unlabelled data.recordings_share=0.25
+    $1 unlabelled10 $unlabelled data.recordings_share=0.1
+}
+
+show() { # one line: its name and all its settings, what comes later wins
+    name=$1
+    shift
+    echo "$name" $common "$@" ${SEARCH_SETTINGS:-}
+}
+
+run() {
+    name=$1
+    shift
+    case " $wanted " in *" $name "*) ;; *) return 0 ;; esac
+    kept=reports/search/$name
+    asked=$(printf '%s\n' $common "$@" ${SEARCH_SETTINGS:-})
+    if [ -f "$kept/metrics.json" ] && [ "$(cat "$kept/settings.txt")" = "$asked" ]; then
+        echo "row $name: finished before"
+        return 0
+    fi
+    options=
+    for setting in $asked; do options="$options -S $setting"; done
+    targets=train_aug # and what leads to it; without the report, its sounds and the restyled music
+    case "$*" in *controls=*) targets="train_aug train_control" ;; esac
+    cp presets/subset.yaml params.yaml                       # else the last row's settings would stay
+    dvc exp remove "search-$name" >/dev/null 2>&1 || : # of an interrupted script, of the queue, or of other settings
+    if [ -n "${SEARCH_QUEUE:-}" ]; then
+        dvc exp run --queue --name "search-$name" $options $targets
+        return 0
+    fi
+    dvc exp run --name "search-$name" $options $targets # what ran in the queue comes out of DVC's run cache
+    printf '%s\n' "$asked" | python -m benchmarks.search keep "$name"
+}
+
+# Every row is checked before any runs.
+names=$(rows show | python -m benchmarks.search check "$@")
+wanted=" $(echo $names) "
+rows run
+[ -n "${SEARCH_QUEUE:-}" ] || python -m benchmarks.search table

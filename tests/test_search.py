@@ -1,0 +1,244 @@
+"""The grid: checked before it runs, kept row by row, and no choice for a test fold looks at it."""
+
+import io
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+from fake_study import fake_params, fake_study, read_csv
+
+from benchmarks import search
+from benchmarks.search import Row, cell_rows, check, choose, estimate, params_to_test, table, validation_cells
+from soundaug.errors import StudyError
+from soundaug.evaluation import load_study
+from soundaug.packed import fold_by_name
+from soundaug.params import load_params, parse_params
+
+ROOT = Path(__file__).parents[1]
+FOLDS = (1, 2, 10)
+
+
+def row(name: str, gains: dict[tuple[int, int], int], per_class: int = 100, share: float = 1.0, **more: Any) -> Row:
+    """A row of 10 recordings x 10 clips a cell: base has 50 of 100 right, aug as many more as ``gains`` says."""
+    values = yaml.safe_load((ROOT / "presets/subset.yaml").read_text(encoding="utf-8")) | {"controls": []} | more
+    values["data"] |= {"held_out": "others", "recordings_share": share}
+    values["generate"] |= {"per_class": per_class}
+    cells = []
+    for (trained, tested), gain in gains.items():
+        for arm, right in (("base", 50), ("aug", 50 + gain)):
+            for number in range(10):
+                hits = right // 10 + (number < right % 10)
+                key = (arm, str(trained), str(tested), "0", f"{tested}r{number}", "10", str(hits))
+                cells.append(dict(zip(search.CELLS, key, strict=True)))
+    return Row(name, [f"generate.per_class={per_class}", f"data.recordings_share={share}"], parse_params(values), cells)
+
+
+def everywhere(gain: int, **cells: int) -> dict[tuple[int, int], int]:
+    """A gain in every cell, but for those named as ``c1_2``: trained on 1, tested on 2."""
+    found = {(a, b): gain for a in FOLDS for b in FOLDS if a != b}
+    return found | {
+        (int(a), int(b)): value for a, b in (name[1:].split("_") for name in cells) for value in [cells[f"c{a}_{b}"]]
+    }
+
+
+# rows are checked before any runs
+
+
+def test_the_rows_that_are_wanted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    lines = ["one generate.per_class=25 generate.alpha=[0.2,0.8]", "two data.held_out=others", "three"]
+    assert check(lines, []) == ["one", "two", "three"]
+    assert check(lines, ["three", "one"]) == ["one", "three"]
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("odd generate.per_clas=25", "row odd: generate.per_clas: unknown parameter, wanted one of presets/subset"),
+        ("odd generat.per_class=25", "row odd: generat.per_class: unknown parameter"),
+        ("odd seed.per_class=25", "row odd: seed.per_class: unknown parameter"),
+        ("odd generate.per_class=-1", "row odd: generate.per_class: found -1, wanted greater than or equal to 0"),
+        ("odd augmentation.share=1.5", "row odd: augmentation.share: found 1.5, wanted less than 1"),
+    ],
+)
+def test_a_row_that_cannot_run(line: str, message: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    with pytest.raises(StudyError) as raised:
+        check(["fine generate.per_class=25", line], [])
+    assert message in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+def fake_commands(folder: Path, dvc: str) -> dict[str, str]:
+    """A folder with a `dvc` of this shell text before the real one, which logs what it is called with."""
+    (folder / "dvc").write_text(f'#!/bin/sh\necho "$*" >>{folder}/log\n{dvc}\n', encoding="utf-8")
+    (folder / "dvc").chmod(0o755)
+    (folder / "python").write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n', encoding="utf-8")
+    (folder / "python").chmod(0o755)
+    return os.environ | {"PATH": f"{folder}:{os.environ['PATH']}", "PYTHONPATH": str(ROOT)}
+
+
+def script(tmp_path: Path, environment: dict[str, str], *rows: str) -> subprocess.CompletedProcess[str]:
+    (tmp_path / "presets").mkdir(exist_ok=True)
+    (tmp_path / "presets/subset.yaml").write_bytes((ROOT / "presets/subset.yaml").read_bytes())
+    command = ["sh", str(ROOT / "benchmarks/search.sh"), "corpus", *rows]
+    return subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+
+
+def test_an_unknown_param_stops_the_script_before_anything_runs(tmp_path: Path) -> None:
+    environment = fake_commands(tmp_path, "exit 1") | {"SEARCH_SETTINGS": "generate.steeps=2"}
+    done = script(tmp_path, environment, "clips25")
+    assert done.returncode == 1
+    assert done.stderr == (
+        "error: search: row clips100: generate.steeps: unknown parameter, wanted one of presets/subset.yaml's\n"
+    )
+    assert not (tmp_path / "log").exists()
+
+
+def test_an_interrupted_script_goes_on_where_it_stopped(tmp_path: Path) -> None:
+    """clips100 is kept, of clips25 other settings are: one run, which fails, and what was kept stays."""
+    environment = fake_commands(tmp_path, 'case "$*" in *remove*) ;; *) exit 130 ;; esac')
+    common = ["data.root=corpus", "data.held_out=others", "seeds=[0,1,2]", "controls=[]"]
+    for name, settings in (("clips100", common), ("clips25", [*common, "generate.per_class=7"])):
+        (tmp_path / "reports/search" / name).mkdir(parents=True)
+        (tmp_path / "reports/search" / name / "metrics.json").write_text("{}")
+        (tmp_path / "reports/search" / name / "settings.txt").write_text("\n".join(settings) + "\n")
+    done = script(tmp_path, environment, "clips100", "clips25")
+    assert "row clips100: finished before" in done.stdout
+    calls = (tmp_path / "log").read_text().splitlines()
+    assert calls[0] == "exp remove search-clips25"
+    assert calls[1] == (
+        "exp run --name search-clips25 -S data.root=corpus -S data.held_out=others -S seeds=[0,1,2] -S controls=[] "
+        "-S generate.per_class=25 train_aug"
+    )
+    assert len(calls) == 2
+    assert done.returncode != 0
+    assert (tmp_path / "reports/search/clips25/metrics.json").read_text() == "{}"
+
+
+# estimates
+
+
+def test_an_estimate_by_hand() -> None:
+    one = row("one", everywhere(0, c1_2=6, c2_1=12))
+    mean, low, high = estimate(one.cells, "aug", "base")
+    assert mean == pytest.approx((0.06 + 0.12) / 6)
+    assert low <= mean <= high
+    assert estimate(one.cells, "base", None)[0] == pytest.approx(0.5)
+    assert estimate(row("same", everywhere(10)).cells, "aug", "base") == pytest.approx((0.1, 0.1, 0.1))
+
+
+def test_the_interval_is_that_of_recordings_drawn() -> None:
+    """10 recordings of which 5 gain 2 of 10 clips: mean 0.1, standard error 0.1 / sqrt(10)."""
+    one = row("one", {(1, 2): 0})
+    for cell in one.cells:
+        if cell["arm"] == "aug" and int(cell["fs_id"][-1]) < 5:
+            cell["right"] = str(int(cell["right"]) + 2)  # type: ignore[index]
+    mean, low, high = estimate(one.cells, "aug", "base", resamples=20000)
+    assert mean == pytest.approx(0.1)
+    assert (high - low) / (2 * 1.96) == pytest.approx(0.1 / np.sqrt(10), rel=0.1)
+
+
+# the choice
+
+
+def test_the_best_gain_is_chosen_without_the_test_fold() -> None:
+    """b gains most, but on and by fold 10 alone; without it a does."""
+    a, b = row("a", everywhere(3)), row("b", everywhere(2, c1_10=40, c2_10=40, c10_1=40, c10_2=40))
+    assert choose([a, b], 10, [1, 2], 1.0).name == "a"
+    assert choose([a, b], 1, [2, 10], 1.0).name == "b"
+    cells = validation_cells(b, 10, [1, 2])
+    assert {(cell["trained"], cell["tested"]) for cell in cells} == {("1", "2"), ("2", "1")}
+
+
+def test_a_tie_goes_to_the_cheaper() -> None:
+    dear, cheap, name = row("a", everywhere(3), 400), row("c", everywhere(3), 50), row("b", everywhere(3), 50)
+    assert choose([dear, cheap], 10, [1, 2], 1.0).name == "c"
+    assert choose([dear, cheap, name], 10, [1, 2], 1.0).name == "b"
+    assert choose([row("a", everywhere(4), 400), cheap], 10, [1, 2], 1.0).name == "a"
+
+
+def test_only_rows_of_the_same_regime_compete() -> None:
+    scarce = row("scarce", everywhere(20), share=0.1)
+    assert choose([row("whole", everywhere(1)), scarce], 10, [1, 2], 1.0).name == "whole"
+    assert choose([row("whole", everywhere(1)), scarce], 10, [1, 2], 0.1).name == "scarce"
+    with pytest.raises(StudyError, match=r"found no row with data\.recordings_share 0\.5"):
+        choose([scarce], 10, [1, 2], 0.5)
+
+
+def test_a_validation_fold_that_is_the_test_fold_is_refused() -> None:
+    with pytest.raises(StudyError) as raised:
+        choose([row("a", everywhere(3))], 10, [2, 10], 1.0)
+    assert str(raised.value) == "search: found 10 as test fold and among the validation folds [2, 10]"
+    with pytest.raises(StudyError, match=r"row a: found no cell within the validation folds \[3\]"):
+        choose([row("a", everywhere(3))], 10, [3], 1.0)
+
+
+def test_what_is_run_once_on_the_test_fold(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    params = params_to_test(row("a", everywhere(3), per_class=25), 10)
+    assert (params.folds, params.seeds, params.data.held_out) == ([10], [0, 1, 2, 3, 4], "fold")
+    assert params.generate.per_class == 25
+    assert params.controls == ["duplicate", "waveform", "specaugment", "mixup", "resynthesis"]
+
+
+# files
+
+
+def test_a_study_as_cells(tmp_path: Path) -> None:
+    params = fake_params()
+    fake_study(tmp_path, params)
+    rows = cell_rows(load_study(tmp_path, params), fold_by_name(tmp_path / "features"))
+    assert len(rows) == 4 * 3 * 2 * 6  # arms, folds, seeds, recordings
+    base = [one for one in rows if (one["arm"], one["trained"], one["seed"]) == ("base", 2, 1)]
+    assert {one["tested"] for one in base} == {2}
+    assert [one["clips"] for one in base] == [2] * 6
+    assert [one["right"] for one in base] == [0, 0, 1, 2, 2, 2]  # the first five are wrong
+
+
+def test_rows_are_kept_tabled_and_chosen_from(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "presets").mkdir()
+    (tmp_path / "presets/subset.yaml").write_bytes((ROOT / "presets/subset.yaml").read_bytes())
+    params = fake_params()
+    fake_study(tmp_path / "data", params)
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(params.model_dump(mode="json")))
+    monkeypatch.setattr(sys, "stdin", io.StringIO("generate.per_class=2\n"))
+    monkeypatch.setattr(sys, "argv", ["search", "keep", "clips2"])
+    search.main()
+    kept = tmp_path / "reports/search/clips2"
+    assert sorted(path.name for path in kept.iterdir()) == ["cells.csv", "metrics.json", "params.yaml", "settings.txt"]
+    assert load_params(kept / "params.yaml") == params
+    assert len(read_csv(kept / "cells.csv")) == 144
+    for name, gain in (("clips25", 1), ("recordings50", 5)):
+        made = row(name, everywhere(gain), 25, share=0.5 if name == "recordings50" else 1.0)
+        folder = tmp_path / "reports/search" / name
+        folder.mkdir()
+        (folder / "params.yaml").write_text(search._dump(made.params))
+        (folder / "settings.txt").write_text("\n".join(made.settings))
+        search.write_table(folder / "cells.csv", made.cells)
+    (kept / "cells.csv").unlink()  # of a study of held-out folds: no row of the search
+    monkeypatch.setattr(sys, "argv", ["search", "table"])
+    search.main()
+    lines = read_csv(tmp_path / "reports/search/search.csv")
+    assert [(line["row"], line["data.recordings_share"], line["gain"]) for line in lines] == [
+        ("clips25", "1.0", "1.00"),
+        ("recordings50", "0.5", "5.00"),
+    ]
+    assert [lines[0][f"without_{fold}"] for fold in FOLDS] == ["1.00"] * 3
+    for name in ("recordings.png", "clips.png"):
+        assert (tmp_path / "reports/search" / name).read_bytes().startswith(b"\x89PNG")
+    monkeypatch.setattr(sys, "argv", ["search", "choose", "--test", "10"])
+    search.main()
+    assert load_params(tmp_path / "reports/search/test_fold10_100.yaml").generate.per_class == 25
+
+
+def test_the_columns_are_what_differs() -> None:
+    lines = table([row("a", everywhere(1), 25), row("b", everywhere(2), 50)])
+    assert list(lines[0])[:5] == ["row", "generate.per_class", "base", "aug", "gain"]
+    assert [line["gain"] for line in lines] == ["1.00", "2.00"]
