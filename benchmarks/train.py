@@ -21,10 +21,11 @@ from benchmarks.plain import ClipFiles, train_plainly
 from soundaug.audio import ClipProblem
 from soundaug.batches import n_steps
 from soundaug.classifier import build_classifier
-from soundaug.corpus import TABLE, Clip, audio_path, class_names, random_split, read_clips, require_folds
+from soundaug.corpus import TABLE, Clip, audio_path, class_names, random_split, read_clips
 from soundaug.device import choose_device
 from soundaug.errors import run_stage
 from soundaug.features import MelFrontEnd, mels_of_files
+from soundaug.minimums import require_enough
 from soundaug.outputs import write_csv
 from soundaug.packed import ClipSet
 from soundaug.params import Params, load_params
@@ -57,7 +58,7 @@ class Task(NamedTuple):
         clips = read_clips(RAW / TABLE)
         if params.data.split == "random":
             clips = random_split(clips, params.data.n_folds, params.seed)
-        require_folds(clips, params.folds)
+        require_enough(clips, params)
         sides = [[clip for clip in clips if (clip.fold == params.folds[0]) == held_out] for held_out in (False, True)]
         return cls(params, class_names(clips), *sides)
 

@@ -175,22 +175,6 @@ def require_disjoint_recordings(clips: Sequence[Clip], where: str) -> None:
             )
 
 
-def require_folds(clips: Sequence[Clip], held_out: Sequence[int]) -> None:
-    """Raise StudyError unless every fold of ``held_out`` exists and leaves clips of every class to train on."""
-    existing = folds_of(clips)
-    if len(existing) < 2:
-        raise StudyError(f"folds: found only fold {existing[0]} in the corpus, wanted at least 2 folds")
-    for fold in held_out:
-        if fold not in existing:
-            raise StudyError(f"folds: found {fold}, wanted one of the corpus's folds: {', '.join(map(str, existing))}")
-    elsewhere: defaultdict[str, set[int]] = defaultdict(set)
-    for clip in clips:
-        elsewhere[clip.class_name].add(clip.fold)
-    for name, folds in elsewhere.items():
-        if len(folds) == 1 and folds & set(held_out):
-            raise StudyError(f"folds: found class {name} in fold {min(folds)} only, wanted clips of it to train on")
-
-
 def make_folds(clips: Sequence[Clip], n_folds: int, seed: int) -> list[Clip]:
     """Spread recordings over folds 1 to ``n_folds``, classes as even as they go (scikit-learn's StratifiedGroupKFold).
 

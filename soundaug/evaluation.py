@@ -16,6 +16,7 @@ from soundaug.outputs import read_json, read_rows
 from soundaug.packed import class_list, folds_of
 from soundaug.params import Params
 from soundaug.partition import Partition
+from soundaug.proof import smallest_sign_flip_p, what_accuracy_hides, what_clips_can_prove, what_folds_can_prove
 from soundaug.stats import Draws, Floats, FoldPredictions, Ints, Strings
 
 Metrics = dict[str, Any]  # nested, the leaves are numbers
@@ -124,7 +125,7 @@ def compute_metrics(study: Study, params: Params, data: Path) -> Metrics:
         ),
     }
     metrics["delta"]["best_epoch_on_test"] = {"accuracy": _best_epoch_difference(study, params)}
-    metrics["delta"]["accuracy"]["p_sign_flip_smallest"] = _significant(stats.smallest_sign_flip_p(len(study.folds)))
+    metrics["delta"]["accuracy"]["p_sign_flip_smallest"] = _significant(smallest_sign_flip_p(len(study.folds)))
     metrics["delta"]["accuracy"]["p_mcnemar"] = _significant(stats.mcnemar_test(study.folds, "aug", "base"))
     families: dict[str, dict[str, Metrics]] = {
         "delta": {arm: _compare(study, arm, "base", draws, params) for arm in params.controls},
@@ -143,6 +144,9 @@ def compute_metrics(study: Study, params: Params, data: Path) -> Metrics:
         "recordings": len({clip.fs_id for clip in study.corpus}),
         "classes": len(study.classes),
         "excluded": len(study.excluded),
+        "test_clips": sum(len(fold.clips) for fold in study.folds),
+        "largest_class": _rounded(float(study.confusion("base").sum(axis=1).max() / study.confusion("base").sum())),
+        "test_recordings": len({fs_id for fold in study.folds for fs_id in fold.fs_id.tolist()}),
     }
     for name, found in {"generator": _generator(data, params), "inversion": _inversion(data, params)}.items():
         if found:
@@ -175,12 +179,13 @@ def verdict(metrics: Metrics, params: Params) -> str:
         changed = metrics["delta"]["changed_predictions"]
         agreement = "every prediction agrees" if changed == 0 else f"{changed:.2%} of the predictions differ"
         sentences.insert(0, f"This is an A/A check, nothing was generated and both arms must be equal: {agreement}.")
-    k = len(params.folds)
-    if k == 1:
-        sentences.append("With one fold there is no test over folds, and no p-value.")
-    else:
-        smallest = p_text(stats.smallest_sign_flip_p(k))
-        sentences.append(f"With {k} folds the sign-flip test cannot give a p below {smallest}.")
+    sentences.append(what_folds_can_prove(len(params.folds), alpha))
+    corpus = metrics["corpus"]
+    for told in (
+        what_clips_can_prove(corpus["test_clips"], corpus["test_recordings"]),
+        what_accuracy_hides(corpus["largest_class"], corpus["classes"]),
+    ):
+        sentences += [told] if told else []
     if params.data.held_out == "others":
         sentences.append(
             "Each fold trained alone and the others were tested: figures to choose settings by, not the study's result."

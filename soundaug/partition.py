@@ -7,7 +7,6 @@ from typing import Literal, Self
 
 import numpy as np
 
-from soundaug.errors import StudyError
 from soundaug.foreign import reading
 from soundaug.outputs import read_json, write_json
 
@@ -73,12 +72,3 @@ def draw_withheld(clips: Iterable[tuple[int, int, str]], share: float, seed: int
         order = np.random.default_rng([seed, fold, class_id]).permutation(sorted(members))
         withheld |= {(fold, class_id, str(fs_id)) for fs_id in order[kept:]}
     return frozenset(withheld)
-
-
-def check_partition(held_out: str, folds: Sequence[int], corpus: Sequence[int]) -> None:
-    """StudyError where ``folds`` cannot train alone: each wants another fold of the ``corpus`` to be tested."""
-    if held_out == "others" and len(set(corpus)) < 2:
-        raise StudyError(
-            f"params.yaml: data.held_out: found others with the folds {sorted(set(corpus))} of the corpus, and "
-            f"{list(folds)} to train alone, wanted a validation fold that is not the one trained on"
-        )

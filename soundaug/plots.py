@@ -98,11 +98,11 @@ def confusion_figure(study: Study) -> bytes:
     shares = [_row_percent(study.confusion(arm)) for arm in ("base", "aug")]
     with _style():
         side = 3.2 + 0.34 * n
+        names = [_label(name) for name in study.classes]
         figure = Figure(figsize=(3 * side, side + 0.6), layout="constrained")
         panels = figure.subplots(1, 3, sharey=True)
         change = shares[1] - shares[0]
         most = max(1.0, float(np.nanmax(np.abs(change))))
-        names = [_label(name) for name in study.classes]
         for axes, values, title in zip(panels, [*shares, change], ["base", "aug", "aug minus base"], strict=True):
             signed = values is change
             sns.heatmap(
@@ -125,7 +125,7 @@ def confusion_figure(study: Study) -> bytes:
             axes.tick_params(axis="y", rotation=0)
         panels[0].set_ylabel("actual")
         figure.suptitle(f"Confusion of classes, all test clips, {_folds_and_seeds(study)}")
-        return _png(figure)
+        return _png(figure, whole=True)
 
 
 def class_figure(study: Study, metrics: Metrics, params: Params) -> bytes:
@@ -149,7 +149,7 @@ def class_figure(study: Study, metrics: Metrics, params: Params) -> bytes:
         axes.set_ylim(-0.6, len(order) - 0.4)
         axes.set_xlabel("clips of the class predicted right (%)")
         control = f" and {best}, the best control" if best else ""
-        axes.set_title(textwrap.fill(f"Accuracy per class: base, aug{control}, {_folds_and_seeds(study)}", 80))
+        figure.suptitle(textwrap.fill(f"Accuracy per class: base, aug{control}, {_folds_and_seeds(study)}", 80))
         _legend(axes, [_mark(markers[arm], arm, colours[arm]) for arm in arms])
         return _png(figure)
 
@@ -305,9 +305,11 @@ def _style(grid: bool = True) -> AbstractContextManager[None]:
     return matplotlib.rc_context(settings)
 
 
-def _png(figure: Figure) -> bytes:
+def _png(figure: Figure, whole: bool = False) -> bytes:
+    """The figure's bytes; ``whole``: as large as what is drawn, long names of classes too."""
     content = io.BytesIO()
-    figure.savefig(content, format="png", dpi=DPI, metadata={"Software": None})
+    tight = "tight" if whole else None
+    figure.savefig(content, format="png", dpi=DPI, metadata={"Software": None}, bbox_inches=tight)
     return content.getvalue()
 
 

@@ -99,11 +99,6 @@ def sign_flip_test(differences: Floats, rng: np.random.Generator) -> float:
     return float(test.pvalue)
 
 
-def smallest_sign_flip_p(k: int) -> float:
-    """The smallest two-sided p that the exact sign-flip test can give with k folds: 2 / 2^k (3: 0.25, 10: 0.002)."""
-    return float(min(1.0, 2.0 / 2.0**k))
-
-
 def mcnemar_test(folds: Sequence[FoldPredictions], arm: str, base: str) -> float:
     """Two-sided p of McNemar's exact test on the clips of all folds that one arm has right and the other wrong.
 

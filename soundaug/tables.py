@@ -4,12 +4,12 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from soundaug import stats
 from soundaug.audit import Audit
 from soundaug.evaluation import Metrics, Study, accuracy_table, best_control, p_text, points
 from soundaug.generator_report import goals
 from soundaug.near_duplicates import Closeness
 from soundaug.params import Controls, Params
+from soundaug.proof import smallest_sign_flip_p
 
 ARMS = {
     "base": "the real training clips alone",
@@ -172,7 +172,7 @@ def statistics_lines(metrics: Metrics, params: Params) -> list[str]:
         )
         lines.append(
             f"Sign-flip test, exact: {_p_equals(found, 'p_sign_flip')} for aug minus base. The smallest p that {k} "
-            f"folds can give is {p_text(stats.smallest_sign_flip_p(k))}."
+            f"folds can give is {p_text(smallest_sign_flip_p(k))}."
         )
     return [
         *lines,

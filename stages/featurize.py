@@ -16,15 +16,15 @@ from soundaug.corpus import (
     random_split,
     read_clips,
     read_excluded,
-    require_folds,
     write_excluded,
 )
 from soundaug.errors import StudyError, run_stage
 from soundaug.features import MelFrontEnd, mels_of_files
+from soundaug.minimums import require_enough
 from soundaug.outputs import whole, write_json
 from soundaug.packed import ClipSet, fold_file
 from soundaug.params import load_params
-from soundaug.partition import Partition, check_partition, draw_withheld
+from soundaug.proof import what_folds_can_prove
 
 RAW = Path("data/raw")
 FEATURES = Path("data/features")
@@ -37,7 +37,7 @@ def main() -> None:
     classes = class_names(clips)
     if params.data.split == "random":
         clips = random_split(clips, params.data.n_folds, params.seed)
-    require_folds(clips, params.folds)
+    require_enough(clips, params)
     paths = [audio_path(clip, RAW, Path(params.data.root)) for clip in clips]
     excluded = read_excluded(RAW / EXCLUDED)
 
@@ -69,13 +69,11 @@ def main() -> None:
         for class_id, name in enumerate(classes):
             if all(clip.class_id != class_id for clip in left):
                 raise StudyError(f"class {name}: found no usable clip, wanted one or more (data.skip left them out)")
-        check_partition(params.data.held_out, params.folds, [clip.fold for clip in left])
-        recordings = ((clip.fold, clip.class_id, clip.fs_id) for clip in left)
-        withheld = draw_withheld(recordings, params.data.recordings_share, params.seed)
-        Partition(params.data.held_out, withheld).save(partial)
+        require_enough(left, params).save(partial)
         write_json(partial / "classes.json", classes)
         write_excluded(partial / EXCLUDED, excluded)
-    print(f"{len(left)} clips of {len(classes)} classes, {len(excluded)} left out")
+    told = f"{len(left)} clips of {len(classes)} classes, {len(excluded)} left out"
+    print(told, what_folds_can_prove(len(params.folds)), sep="\n")
 
 
 if __name__ == "__main__":

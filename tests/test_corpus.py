@@ -19,7 +19,6 @@ from soundaug.corpus import (
     read_clips,
     read_excluded,
     require_disjoint_recordings,
-    require_folds,
     write_clips,
     write_excluded,
 )
@@ -226,19 +225,6 @@ def test_a_recording_in_two_folds_is_named() -> None:
     assert str(error.value) == (
         "t.csv: found recording 0-0 in folds 1 (0-0-0.wav) and 2 (0-0-1.wav), wanted every recording in one fold"
     )
-
-
-def test_held_out_folds_must_exist_and_leave_every_class() -> None:
-    clips = make_folds(clips_of(4, 1), n_folds=2, seed=0)
-    require_folds(clips, [1, 2])
-    with pytest.raises(StudyError, match=r"^folds: found 3, wanted one of the corpus's folds: 1, 2$"):
-        require_folds(clips, [1, 3])
-    with pytest.raises(StudyError, match=r"^folds: found only fold 1 in the corpus, wanted at least 2 folds$"):
-        require_folds(clips_of(2, 1), [1])
-    lonely = [*clips, Clip("z.wav", "z", 2, 2, "owl", path="owl/z.wav")]
-    require_folds(lonely, [1])
-    with pytest.raises(StudyError, match=r"^folds: found class owl in fold 2 only, wanted clips of it to train on$"):
-        require_folds(lonely, [2])
 
 
 @pytest.mark.parametrize("n_folds", [2, 3, 5])

@@ -85,7 +85,15 @@ def test_controls(metrics: Metrics) -> None:
 
 
 def test_counts_and_summaries(metrics: Metrics) -> None:
-    assert metrics["corpus"] == {"clips": 36, "recordings": 18, "classes": 3, "excluded": 1}
+    assert metrics["corpus"] == {
+        "clips": 36,
+        "recordings": 18,
+        "classes": 3,
+        "excluded": 1,
+        "test_clips": 36,
+        "test_recordings": 18,
+        "largest_class": pytest.approx(1 / 3, abs=1e-6),
+    }
     assert metrics["generator"] == {"loss": 0.3, "clips": 6.0, "train_clips": 24.0}
     assert metrics["inversion"] == {"level_error_db": 0.2, "log_mel_error_db": 2.0}
 
@@ -219,6 +227,7 @@ def metrics_of(low: float, mean: float, high: float, p: float = 0.01) -> Metrics
         "mixup": better,
         "delta": {"accuracy": found, "changed_predictions": 0.0},
         "over": {"duplicate": {"accuracy": found}, "mixup": {"accuracy": found}},
+        "corpus": {"test_clips": 36, "test_recordings": 18, "largest_class": 0.34, "classes": 3},
     }
 
 
@@ -231,7 +240,11 @@ def test_verdict_claims_only_what_the_interval_supports() -> None:
     )
     assert "helped" not in null
     assert "hurt" not in null
-    assert null.endswith("With 3 folds the sign-flip test cannot give a p below 0.25.")
+    assert null.endswith(
+        "3 folds cannot reach p < 0.25 in the sign-flip test, whatever the difference; 6 folds or more can reach "
+        "p < 0.05. The test folds have 36 clips of 18 recordings in all: one clip is about 2.8 points, and an interval "
+        "drawn from so few is rough."
+    )
     helped = verdict(metrics_of(0.004, 0.012, 0.029), params)
     assert "(95 % interval +0.4 to +2.9): it helped; against" in helped
     assert "better than that control" in helped

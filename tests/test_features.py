@@ -4,6 +4,7 @@ import csv
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from soundaug.errors import StudyError, run_stage
 from soundaug.features import MelFrontEnd, mels_of_files, mels_of_waveforms
 from soundaug.packed import ClipSet
 from soundaug.params import Features, Params, load_params
+from soundaug.proof import what_folds_can_prove
 from stages import featurize
 
 PRESETS = Path(__file__).parents[1] / "presets"
@@ -213,7 +215,7 @@ def test_waveforms_all_at_once_are_waveforms_alone() -> None:
 
 @pytest.fixture
 def corpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """data/raw with 2 classes x 2 folds x 2 clips of a recording each."""
+    """data/raw with 2 classes x 2 folds x 3 clips of a recording each."""
     monkeypatch.setattr(sys, "argv", ["featurize"])
     monkeypatch.chdir(tmp_path)
     raw = tmp_path / "data" / "raw"
@@ -221,16 +223,21 @@ def corpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for fold in (1, 2):
         (raw / "audio" / f"fold{fold}").mkdir(parents=True)
         for class_id, name in enumerate(("dog_bark", "siren")):
-            for part in range(2):
+            for part in range(3):
                 clip = f"{fold}{class_id}-{part}.wav"
                 rows.append([clip, f"{fold}{class_id}", fold, class_id, name])
-                audio = noise(8, 4000)[4 * (fold - 1) + 2 * class_id + part] * 0.1
+                audio = noise(12, 4000)[6 * (fold - 1) + 3 * class_id + part] * 0.1
                 soundfile.write(raw / "audio" / f"fold{fold}" / clip, audio, 8000, subtype="FLOAT")
     (raw / "metadata").mkdir()
     with (raw / "metadata" / "UrbanSound8K.csv").open("w", newline="") as file:
         csv.writer(file).writerows([["slice_file_name", "fsID", "fold", "classID", "class"], *rows])
     (raw / "excluded.csv").write_text("name,reason\nearlier.wav,missing\n")
     return raw
+
+
+def two_folds(**changes: Any) -> Params:
+    """Clips of one recording may be paired: there is but one of each class to train on."""
+    return tiny_params(folds=[1, 2], generate={"single_recording": "within"}, **changes)
 
 
 def run(params: Params) -> None:
@@ -252,9 +259,9 @@ def excluded() -> list[list[str]]:
 
 
 def test_featurize_packs_every_fold(corpus: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    params = tiny_params(folds=[1, 2])
+    params = two_folds()
     run(params)
-    assert capsys.readouterr().out == "8 clips of 2 classes, 1 left out\n"
+    assert capsys.readouterr().out == f"12 clips of 2 classes, 1 left out\n{what_folds_can_prove(2)}\n"
     assert sorted(path.name for path in Path("data/features").iterdir()) == [
         "classes.json",
         "excluded.csv",
@@ -266,22 +273,22 @@ def test_featurize_packs_every_fold(corpus: Path, capsys: pytest.CaptureFixture[
     assert excluded() == [["name", "reason"], ["earlier.wav", "missing"]]
     for fold in (1, 2):
         clips = ClipSet.load(Path(f"data/features/fold{fold}.npz"))
-        assert clips.name.tolist() == [f"{fold}0-0.wav", f"{fold}0-1.wav", f"{fold}1-0.wav", f"{fold}1-1.wav"]
-        assert clips.fs_id.tolist() == [f"{fold}0", f"{fold}0", f"{fold}1", f"{fold}1"]
-        assert clips.class_id.tolist() == [0, 0, 1, 1]
-        audio = noise(8, 4000)[4 * (fold - 1) : 4 * fold] * 0.1
+        assert clips.name.tolist() == [f"{fold}{class_id}-{part}.wav" for class_id in range(2) for part in range(3)]
+        assert clips.fs_id.tolist() == [f"{fold}0"] * 3 + [f"{fold}1"] * 3
+        assert clips.class_id.tolist() == [0, 0, 0, 1, 1, 1]
+        audio = noise(12, 4000)[6 * (fold - 1) : 6 * fold] * 0.1
         np.testing.assert_allclose(clips.mel, MelFrontEnd(params.features)(audio).numpy(), atol=1e-3)
 
 
 def test_featurize_twice_gives_the_same_bytes(corpus: Path) -> None:
-    run(tiny_params(folds=[1, 2]))
+    run(two_folds())
     before = {path.name: path.read_bytes() for path in Path("data/features").iterdir()}
-    run(tiny_params(folds=[1, 2]))
+    run(two_folds())
     assert {path.name: path.read_bytes() for path in Path("data/features").iterdir()} == before
 
 
 def test_featurize_names_the_clip_that_it_cannot_use(corpus: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    run(tiny_params(folds=[1, 2]))
+    run(two_folds())
     before = Path("data/features/fold1.npz").read_bytes()
     broken = Path("data/raw/audio/fold2/20-1.wav")
     for make, kind, what in [
@@ -292,7 +299,7 @@ def test_featurize_names_the_clip_that_it_cannot_use(corpus: Path, capsys: pytes
         (broken.unlink, "missing", "not there"),
     ]:
         make()
-        line = error_line(tiny_params(folds=[1, 2]), capsys)
+        line = error_line(two_folds(), capsys)
         assert line.startswith(f"error: {broken}: {what}")
         assert line.endswith(f"wanted audio (or {kind} in data.skip, to leave such clips out)")
         assert Path("data/features/fold1.npz").read_bytes() == before  # and nothing half-written
@@ -304,27 +311,51 @@ def test_featurize_leaves_out_what_skip_names_and_nothing_else(
 ) -> None:
     (corpus / "audio/fold1/10-0.wav").write_text("no audio")
     soundfile.write(corpus / "audio/fold2/21-1.wav", np.zeros(9), 8000)
-    only_one = tiny_params(folds=[1, 2], data={"skip": ["unreadable"]})
+    only_one = two_folds(data={"skip": ["unreadable"]})
     assert error_line(only_one, capsys).startswith("error: data/raw/audio/fold2/21-1.wav: holds only zeros")
-    run(tiny_params(folds=[1, 2], data={"skip": ["silent", "unreadable"]}))
-    assert capsys.readouterr().out == "6 clips of 2 classes, 3 left out\n"
+    run(two_folds(data={"skip": ["silent", "unreadable"]}))
+    assert capsys.readouterr().out.startswith("10 clips of 2 classes, 3 left out\n2 folds cannot reach p < 0.5 ")
     assert excluded()[1:] == [["earlier.wav", "missing"], ["10-0.wav", "unreadable"], ["21-1.wav", "silent"]]
-    assert ClipSet.load(Path("data/features/fold1.npz")).name.tolist() == ["10-1.wav", "11-0.wav", "11-1.wav"]
-    assert ClipSet.load(Path("data/features/fold2.npz")).name.tolist() == ["20-0.wav", "20-1.wav", "21-0.wav"]
+    assert ClipSet.load(Path("data/features/fold1.npz")).name.tolist() == [
+        "10-1.wav",
+        "10-2.wav",
+        "11-0.wav",
+        "11-1.wav",
+        "11-2.wav",
+    ]
+    assert ClipSet.load(Path("data/features/fold2.npz")).name.tolist() == [
+        "20-0.wav",
+        "20-1.wav",
+        "20-2.wav",
+        "21-0.wav",
+        "21-2.wav",
+    ]
 
 
 def test_featurize_needs_a_clip_of_every_class(corpus: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for path in corpus.glob("audio/fold*/*1-*.wav"):
         path.unlink()
-    line = error_line(tiny_params(folds=[1, 2], data={"skip": ["missing"]}), capsys)
+    line = error_line(two_folds(data={"skip": ["missing"]}), capsys)
     assert line == "error: class siren: found no usable clip, wanted one or more (data.skip left them out)"
 
 
+def test_featurize_needs_clips_to_pair_after_some_are_left_out(
+    corpus: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    line = error_line(tiny_params(folds=[1, 2]), capsys)
+    assert line.startswith("error: class dog_bark, fold 1 held out: found one training recording, wanted two or more")
+    for part in (0, 2):
+        (corpus / f"audio/fold1/11-{part}.wav").unlink()
+    line = error_line(two_folds(data={"skip": ["missing"]}), capsys)
+    assert line == "error: class siren, fold 2 held out: found one training clip, wanted two or more to pair"
+    assert not Path("data/features").exists()
+
+
 def test_featurize_splits_at_random_where_asked(corpus: Path) -> None:
-    run(tiny_params(folds=[1, 2], data={"split": "random", "n_folds": 2}))
+    run(two_folds(data={"split": "random", "n_folds": 2}))
     folds = [ClipSet.load(Path(f"data/features/fold{fold}.npz")) for fold in (1, 2)]
-    assert [sorted(clips.class_id) for clips in folds] == [[0, 0, 1, 1]] * 2
-    assert len({*folds[0].name, *folds[1].name}) == 8
+    assert [sorted(clips.class_id) for clips in folds] == [[0, 0, 0, 1, 1, 1]] * 2
+    assert len({*folds[0].name, *folds[1].name}) == 12
     assert set(folds[0].fs_id) & set(folds[1].fs_id)  # leaky, as it says
 
 

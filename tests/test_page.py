@@ -134,6 +134,14 @@ def test_the_confusion_scale_of_a_difference_is_even() -> None:
     assert len(chart.spec["data"]["values"]) == 3  # what is undefined is not drawn
 
 
+def test_names_of_many_classes_stand_upright_below_their_columns() -> None:
+    names = [f"a class with a long name, {number}" for number in range(30)]
+    wide = confusion._confusion("base", "base", np.eye(30), names, None).spec
+    few = confusion._confusion("base", "base", np.eye(3), names[:3], None).spec
+    assert [spec["encoding"]["x"]["axis"]["labelAngle"] for spec in (wide, few)] == [-90, -60]
+    assert [len(spec["layer"]) for spec in (wide, few)] == [1, 2]  # numbers are in the cells of few
+
+
 def missing(tmp_path: Path, params: Params, sounds: bool = True) -> dict[str, str]:
     found = Read(page(tmp_path, params, fake_sounds(params, len(ODD)) if sounds else []))
     return {name: " ".join(text.split()) for name, text in found.text.items()}

@@ -10,7 +10,7 @@ from tiny import tiny_clips
 
 from soundaug.errors import StudyError
 from soundaug.packed import ClipSet, fold_by_name, fold_file, split, withheld_clips
-from soundaug.partition import Partition, check_partition, draw_withheld
+from soundaug.partition import Partition, draw_withheld
 
 FOLDS = (1, 2, 10)
 
@@ -94,10 +94,3 @@ def test_something_else_is_told_in_a_line(tmp_path: Path, content: object) -> No
     ) as raised:
         Partition.load(tmp_path)
     assert "\n" not in str(raised.value)
-
-
-def test_a_validation_fold_that_is_the_one_trained_on() -> None:
-    check_partition("fold", [1], [1, 1])
-    check_partition("others", [1, 2], [1, 2])
-    with pytest.raises(StudyError, match="wanted a validation fold that is not the one trained on"):
-        check_partition("others", [1], [1, 1])

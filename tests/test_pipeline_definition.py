@@ -177,6 +177,7 @@ def test_the_walker_sees_what_is_known_to_be_read() -> None:
         "data.skip",
         "features",
         "folds",
+        "generate.single_recording",
         "seed",
         "workers",
     }

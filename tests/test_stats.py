@@ -8,6 +8,7 @@ import pytest
 from scipy import stats as scipy_stats
 
 from soundaug import stats
+from soundaug.proof import smallest_sign_flip_p
 from soundaug.stats import FoldPredictions
 
 
@@ -82,7 +83,7 @@ def test_corrected_t_where_there_is_none() -> None:
 
 @pytest.mark.parametrize(("k", "smallest"), [(1, 1.0), (2, 0.5), (3, 0.25), (10, 2 / 1024)])
 def test_sign_flip_reaches_its_smallest_p(k: int, smallest: float) -> None:
-    assert stats.smallest_sign_flip_p(k) == pytest.approx(smallest)
+    assert smallest_sign_flip_p(k) == pytest.approx(smallest)
     found = stats.sign_flip_test(np.linspace(0.01, 0.02, k), np.random.default_rng(0))
     assert found == pytest.approx(smallest)
 

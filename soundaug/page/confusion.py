@@ -8,7 +8,7 @@ import numpy as np
 from soundaug.evaluation import Study
 from soundaug.page.vega import Chart, Spec, tip
 
-MOST_ANNOTATED = 12  # classes up to which a confusion matrix shows its numbers
+MOST_ANNOTATED = 12  # classes up to which a confusion matrix shows its numbers, and three stand side by side
 
 
 def confusion_charts(study: Study) -> list[Chart]:
@@ -31,14 +31,14 @@ def _confusion(name: str, title: str, values: np.ndarray, classes: Sequence[str]
         for j, predicted in enumerate(classes)
         if math.isfinite(values[i, j])
     ]
-    signed = most is not None
+    signed, few = most is not None, len(classes) <= MOST_ANNOTATED
     colours = [f"var(--{'change' if signed else 'share'}-{i})" for i in range(5)]
     domain = [-most, -most / 2, 0, most / 2, most] if most is not None else [0, 25, 50, 75, 100]
     dark = f"abs(datum.share) > {0.6 * most}" if most is not None else "datum.share > 55"
     axis = {"field": "predicted", "type": "nominal", "sort": list(classes), "title": "predicted"}
     encoding = {
-        "x": axis | {"axis": {"labelAngle": -60, "labelLimit": 110}},
-        "y": {"field": "actual", "type": "nominal", "sort": list(classes), "title": None, "axis": {"labelLimit": 110}},
+        "x": axis | {"axis": {"labelAngle": -60, "labelLimit": 110} if few else {"labelAngle": -90, "labelLimit": 200}},
+        "y": {"field": "actual", "type": "nominal", "sort": list(classes), "title": None},
     }
     layers: list[Spec] = [
         {
@@ -54,7 +54,7 @@ def _confusion(name: str, title: str, values: np.ndarray, classes: Sequence[str]
             },
         }
     ]
-    if len(classes) <= MOST_ANNOTATED:
+    if few:
         layers.append(
             {
                 "transform": [{"filter": "abs(datum.share) >= 0.5"}],
@@ -70,7 +70,7 @@ def _confusion(name: str, title: str, values: np.ndarray, classes: Sequence[str]
         )
     what = "percentage points, aug minus base" if signed else f"percent of the actual class, {title}"
     described = f"Confusion matrix in {what}: actual classes in rows, predicted ones in columns."
-    spec: Spec = {"width": "container", "height": 25 * len(classes)}
+    spec: Spec = {"width": "container", "height": (25 if few else 18) * len(classes)}
     spec |= {"data": {"values": rows}, "encoding": encoding, "layer": layers}
     return Chart(f"confusion-{name}", title, described, spec)
 

@@ -12,7 +12,7 @@ from soundaug.examples import ClosestPair
 from soundaug.generator_report import faults
 from soundaug.near_duplicates import Closeness
 from soundaug.page.charts import accuracy_chart, class_chart, difference_chart
-from soundaug.page.confusion import confusion_charts
+from soundaug.page.confusion import MOST_ANNOTATED, confusion_charts
 from soundaug.page.curves import curve_charts, generator_chart, stylize_charts
 from soundaug.page.media import sound, spectrogram
 from soundaug.page.vega import Chart
@@ -136,8 +136,9 @@ def differences(results: Results) -> Section:
 
 
 def confusion(results: Results) -> Section:
-    """Confusion matrices."""
-    return Section("confusion", "Confusion of classes", {}, confusion_charts(results.study))
+    """Confusion matrices, of many classes one below the other."""
+    few = len(results.study.classes) <= MOST_ANNOTATED
+    return Section("confusion", "Confusion of classes", {"side_by_side": few}, confusion_charts(results.study))
 
 
 def classes(results: Results) -> Section:

@@ -42,7 +42,7 @@ def layered(layers: Sequence[Spec], study: Study, x_title: str, height: int) -> 
 def on_rows(names: Sequence[str], x: str, y: str = "arm") -> Spec:
     """A row a name, ``x`` a column of numbers."""
     return {
-        "y": {"field": y, "type": "nominal", "sort": list(names), "title": None, "axis": {"labelLimit": 130}},
+        "y": {"field": y, "type": "nominal", "sort": list(names), "title": None},
         "x": {"field": x, "type": "quantitative", "scale": {"zero": False}, "axis": {"tickCount": TICKS}},
     }
 

@@ -66,7 +66,8 @@ async function draw(place, theme) {
   // A legend below its chart is no wider than the chart: on a narrow screen an entry a line.
   const width = place.clientWidth;
   const legend = { ...theme.config.legend, labelLimit: width - 40, ...(width < NARROW && { columns: 1 }) };
-  const config = { ...theme.config, legend };
+  const axisY = { ...theme.config.axisY, labelLimit: Math.max(110, width / 4) };
+  const config = { ...theme.config, legend, axisY };
   const options = { actions: false, renderer: "svg", config, tooltip: { theme: "custom" } };
   const { view } = await vegaEmbed(place, spec, options);
   return view;
