@@ -106,8 +106,8 @@ class Data(Settings):
     """fold: each of folds is tested, all others train. others: each trains alone, all others are tested; to choose
     settings for a test fold by folds without it (docs/search.md), not for the study's result."""
     recordings_share: Annotated[float, Field(gt=0.0, le=1.0)]
-    """Of each class's training recordings in every fold that train, at least one; a larger share has those of a
-    smaller one. Test clips stay as they are."""
+    """Of each class's training recordings in every fold that train, at least one and two clips; a larger share has
+    those of a smaller one. Test clips stay as they are."""
     skip: list[Problem]
     """Clips with these problems are left out, counted and named; any other problem stops the pipeline."""
     synthetic: Synthetic

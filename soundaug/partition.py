@@ -1,5 +1,6 @@
 """Which clips of the corpus train and which test: one table that every stage reads, so that all see the same."""
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -60,15 +61,17 @@ class Partition:
 def draw_withheld(clips: Iterable[tuple[int, int, str]], share: float, seed: int) -> frozenset[tuple[int, int, str]]:
     """The recordings (fold, class_id, fs_id) that all but ``share`` of each class's, in every fold, come to.
 
-    Of ``clips``, each named by its recording. At least one recording of a class stays in a fold. A larger share keeps
-    what a smaller one does.
+    Of ``clips``, each named by its recording. A class keeps at least one recording and, where it has them, two clips in
+    a fold: what a pair takes. A larger share keeps what a smaller one does.
     """
-    recordings: dict[tuple[int, int], set[str]] = {}
+    recordings: dict[tuple[int, int], Counter[str]] = {}
     for fold, class_id, fs_id in clips:
-        recordings.setdefault((fold, class_id), set()).add(fs_id)
+        recordings.setdefault((fold, class_id), Counter())[fs_id] += 1
     withheld = set()
     for (fold, class_id), members in recordings.items():
+        order = np.random.default_rng([seed, fold, class_id]).permutation(sorted(members)).tolist()
         kept = max(1, int(share * len(members) + 0.5))
-        order = np.random.default_rng([seed, fold, class_id]).permutation(sorted(members))
-        withheld |= {(fold, class_id, str(fs_id)) for fs_id in order[kept:]}
+        while kept < len(order) and sum(members[fs_id] for fs_id in order[:kept]) < 2:
+            kept += 1
+        withheld |= {(fold, class_id, fs_id) for fs_id in order[kept:]}
     return frozenset(withheld)

@@ -86,4 +86,4 @@ def test_a_fold_that_trains_alone_has_pairs_and_others_to_test_on() -> None:
 def test_withheld_recordings_do_not_train() -> None:
     assert len(enough(corpus(recordings=4), folds=[1], data={"recordings_share": 0.5}).withheld) == 12
     with pytest.raises(StudyError, match="class class 0, fold 1 held out: found one training recording"):
-        enough(corpus(recordings=4), folds=[1], data={"recordings_share": 0.25})
+        enough(corpus(recordings=4, slices=2), folds=[1], data={"recordings_share": 0.25})

@@ -53,6 +53,15 @@ def test_a_larger_share_keeps_what_a_smaller_one_does() -> None:
     assert drawn(0.5) == drawn(0.5) != drawn(0.5, seed=1)
 
 
+def test_a_class_keeps_two_clips_to_pair() -> None:
+    """Nine recordings of one clip each, of which a tenth is one; another class has one recording, of one clip."""
+    clips = [(1, 0, f"r{number}") for number in range(9)] + [(1, 1, "alone")]
+    tenth, third = draw_withheld(clips, 0.1, 0), draw_withheld(clips, 0.33, 0)
+    assert (len(tenth), len(third)) == (7, 6)
+    assert third < tenth
+    assert {class_id for _, class_id, _ in tenth} == {0}
+
+
 def test_training_clips_are_fewer_and_test_clips_all(tmp_path: Path) -> None:
     whole_train, whole_test = split(features(tmp_path), 2)
     train, test = split(features(tmp_path, Partition("fold", drawn(0.25))), 2)
