@@ -6,44 +6,49 @@
 # so that settings for a test fold are chosen by the cells that hold no clip of it. A row's figures are kept in
 # reports/search/ROW; started again, the script goes on with the rows that are not there, or were made with other
 # settings. SEARCH_SETTINGS holds further settings of every row, such as "generator.steps=2 training.steps=10".
+# It writes params.yaml and dvc.lock, as any experiment does: run it in a clone of its own.
 # SEARCH_QUEUE=1 only queues the rows that are missing: then `dvc queue start`, and the script again to keep them.
 set -euf
 folder=${1:?"the folder in UrbanSound8K's layout, folds 1, 2 and 10"}
 shift
 common="data.root=$folder data.held_out=others seeds=[0,1,2] controls=[]"
 
-rows() { # every row, its name and what it changes of presets/subset.yaml; rows of one generator stand together
-    # The recipe: clips per class, shares of the parents, ways to make clips, the choice among candidates.
+rows() { # every row, its name and what it changes of presets/subset.yaml; first what is likely to tell most an hour
     $1 clips100
+    # What the classifier makes of these clips: none is made anew.
+    $1 recordings100 'controls=[waveform,mixup]'
+    $1 pretraining30 augmentation.pretraining=0.3
+    $1 on_waveform augmentation.on_top_of=waveform 'controls=[waveform]'
+    $1 share50 augmentation.share=0.5
+    $1 soft50 augmentation.soft_labels=0.5
+    $1 share25 augmentation.share=0.25
+    $1 soft100 augmentation.soft_labels=1.0
+    # Fewer recordings: one generator a share, the controls beside it, and then what the classifier makes of its clips.
+    for percent in 10 25; do
+        regime="data.recordings_share=0.$percent generate.single_recording=within"
+        $1 recordings$percent $regime 'controls=[waveform,mixup]'
+        $1 pretraining30_at$percent $regime augmentation.pretraining=0.3
+        $1 on_waveform_at$percent $regime augmentation.on_top_of=waveform 'controls=[waveform]'
+        $1 share50_at$percent $regime augmentation.share=0.5
+        $1 soft50_at$percent $regime augmentation.soft_labels=0.5
+        $1 variation50_at$percent $regime generate.method=variation 'generate.strength=[0.5]'
+        # Scarce labels, plentiful audio: the generator hears the other recordings too.
+        $1 unlabelled$percent $regime 'controls=[pseudo_label]' generator.unlabelled=true
+    done
+    # The recipe: the choice among candidates, ways to make clips, shares of the parents, clips per class.
+    $1 best_of_4 generate.candidates=4
+    $1 variation50 generate.method=variation 'generate.strength=[0.5]'
+    $1 alpha_wide 'generate.alpha=[0.2,0.8]'
     $1 clips25 generate.per_class=25
     $1 clips50 generate.per_class=50
     $1 clips200 generate.per_class=200
+    $1 variation30 generate.method=variation 'generate.strength=[0.3]'
+    $1 variation70 generate.method=variation 'generate.strength=[0.7]'
+    $1 alpha_near 'generate.alpha=[0.1,0.5]'
+    $1 recordings50 data.recordings_share=0.5 'controls=[waveform,mixup]'
+    $1 unlabelled50 data.recordings_share=0.5 'controls=[pseudo_label]' generator.unlabelled=true
     $1 clips400 generate.per_class=400
     $1 clips800 generate.per_class=800
-    $1 alpha_wide 'generate.alpha=[0.2,0.8]'
-    $1 alpha_near 'generate.alpha=[0.1,0.5]'
-    $1 variation30 generate.method=variation 'generate.strength=[0.3]'
-    $1 variation50 generate.method=variation 'generate.strength=[0.5]'
-    $1 variation70 generate.method=variation 'generate.strength=[0.7]'
-    $1 best_of_4 generate.candidates=4
-    # What the classifier makes of them: no clip is made anew.
-    $1 share25 augmentation.share=0.25
-    $1 share50 augmentation.share=0.5
-    $1 pretraining30 augmentation.pretraining=0.3
-    $1 soft50 augmentation.soft_labels=0.5
-    $1 soft100 augmentation.soft_labels=1.0
-    $1 on_waveform augmentation.on_top_of=waveform 'controls=[waveform]'
-    # Fewer recordings: each a generator of its own. The controls are beside it.
-    regime='controls=[waveform,mixup] generate.single_recording=within'
-    $1 recordings100 $regime
-    $1 recordings50 $regime data.recordings_share=0.5
-    $1 recordings25 $regime data.recordings_share=0.25
-    $1 recordings10 $regime data.recordings_share=0.1
-    # Scarce labels, plentiful audio.
-    unlabelled='controls=[pseudo_label] generator.unlabelled=true generate.single_recording=within'
-    $1 unlabelled50 $unlabelled data.recordings_share=0.5
-    $1 unlabelled25 $unlabelled data.recordings_share=0.25
-    $1 unlabelled10 $unlabelled data.recordings_share=0.1
 }
 
 show() { # one line: its name and all its settings, what comes later wins
