@@ -26,6 +26,12 @@ def test_the_size_of_the_vocabulary_is_kept() -> None:
     assert build_tokenizer(CAPTIONS[::-1], 600, 16).get_vocab() == build_tokenizer(CAPTIONS, 600, 16).get_vocab()
 
 
+def test_pairs_as_frequent_as_one_another_are_always_joined_in_the_same_order() -> None:
+    captions = [f"{first}{last}" for first in "abcdefgh" for last in "lmnopqrs"]
+    found = [build_tokenizer(captions, 560, 16).get_vocab() for _ in range(8)]
+    assert all(vocabulary == found[0] for vocabulary in found)
+
+
 def test_saved_and_read_by_transformers(tmp_path: Path) -> None:
     tokenizer = build_tokenizer(CAPTIONS, 600, 9)
     tokenizer.save_pretrained(tmp_path)

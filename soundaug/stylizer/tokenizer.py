@@ -21,8 +21,14 @@ def build_tokenizer(captions: Iterable[str], vocabulary: int, max_tokens: int) -
     letters = _letters()
     untrained = CLIPTokenizer(vocab=_numbered([*letters, BEGINNING, END]), merges=[])
     backend = untrained.backend_tokenizer
-    # The trainer counts only the letters it meets: it learns more pairs than there is room for beside all bytes.
-    trainer = BpeTrainer(vocab_size=vocabulary, end_of_word_suffix=WORD_END, show_progress=False)
+    # Pairs as frequent as one another are joined in the order of their letters' numbers. The trainer would number those
+    # at the end of a word as it happens to meet them, another way each time: named as special, they have theirs.
+    trainer = BpeTrainer(
+        vocab_size=vocabulary + len(letters),  # more pairs than there is room for beside all bytes
+        end_of_word_suffix=WORD_END,
+        special_tokens=[letter for letter in letters if letter.endswith(WORD_END)],
+        show_progress=False,
+    )
     backend.train_from_iterator(sorted(set(captions)), trainer)
     merges = _merges(backend.to_str())[: vocabulary - len(letters) - 2]
     tokens = [*letters, *dict.fromkeys("".join(pair) for pair in merges), BEGINNING, END]
