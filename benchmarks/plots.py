@@ -41,7 +41,7 @@ def plot_recordings(path: Path, points: Sequence[Mapping[str, Any]]) -> None:
     axes.set(xscale="log", xlabel="share of the training recordings, %", ylabel="accuracy, %", xticks=shares)
     axes.set_xticklabels([f"{share:g}" for share in shares])
     axes.minorticks_off()
-    axes.legend(frameon=False)
+    axes.legend(frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
     sns.despine(figure)
     _save(path, figure)
 
