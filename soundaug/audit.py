@@ -123,7 +123,7 @@ def audit(data: Path, params: Params) -> Audit:
                 if parent[0] in unlabelled
             ]
         for what, path in _fitted(data, fold, params):
-            rows = read_rows(path, ("name", "fs_id"))
+            rows = read_rows(path, ("name", "fs_id", "fold") if what == GENERATOR else ("name", "fs_id"))
             models += 1
             generator_clips += len(rows) if what == GENERATOR else 0
             findings += _training_findings(what, rows, fold, held_out, tested, by_name)

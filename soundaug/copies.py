@@ -1,18 +1,14 @@
 """Are generated clips copies of training clips? Nearest neighbours on log mels, whatever the shift in time."""
 
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 import torch
-from scipy.fft import next_fast_len
-from tqdm import tqdm
 
+from soundaug.correlation import correlations, shifts_up_to
 from soundaug.device import choose_device
 
-# Clips compared at once; what is held grows with these, the clip's size and max_shift, not with the number of clips.
-QUERY_BLOCK = 64
-REFERENCE_BLOCK = 256
+PAIR_BLOCK = 64  # pairs compared at once
 
 
 @dataclass(frozen=True)
@@ -48,13 +44,6 @@ class CopyReport:
     closest: list[ClosePair]
 
 
-class Spectra(NamedTuple):
-    """Fourier transforms along time [F, N, n_mels], and the energy [S, N] that each shift leaves in the overlap."""
-
-    spectrum: torch.Tensor
-    energy: torch.Tensor
-
-
 @torch.inference_mode()
 def nearest(
     queries: np.ndarray,
@@ -85,23 +74,17 @@ def nearest(
     centre = references.mean(axis=(0, 2), keepdims=True, dtype=np.float64)[0] if len(references) else 0.0
     least = torch.full((len(queries),), torch.inf, device=device)
     found = torch.full((len(queries),), -1, device=device)
-    for column in tqdm(range(0, len(references), REFERENCE_BLOCK), desc=label, unit="block", disable=None):
-        # What is left of the reference at shift s is what is left of the query at -s.
-        reference = spectra(references[column : column + REFERENCE_BLOCK] - centre, [-s for s in shifts], device)
-        conjugate = reference.spectrum.conj().transpose(1, 2).resolve_conj()  # [F, n_mels, R]
-        for row in range(0, len(queries), QUERY_BLOCK):
-            rows = slice(row, row + QUERY_BLOCK)
-            query = spectra(queries[rows] - centre, shifts, device)
-            product = torch.bmm(query.spectrum, conjugate)  # [F, N, R]
-            correlation = torch.fft.irfft(product, n=fft_length(n_frames, max_shift), dim=0)[shifts]  # [S, N, R]
-            squares = query.energy[:, :, None] + reference.energy[:, None, :] - 2 * correlation
-            distances = (squares / cells[:, None, None]).amin(dim=0)  # mean squares [N, R]
-            if exclude is not None:
-                distances[torch.from_numpy(exclude[rows, column : column + REFERENCE_BLOCK]).to(device)] = torch.inf
-            value, index = distances.min(dim=1)
-            closer = value < least[rows]
-            least[rows] = torch.where(closer, value, least[rows])
-            found[rows] = torch.where(closer, index + column, found[rows])
+    for rows, columns, products, query_energy, reference_energy in correlations(
+        queries, references, max_shift, device, label, centre
+    ):
+        squares = query_energy[:, :, None] + reference_energy[:, None, :] - 2 * products
+        distances = (squares / cells[:, None, None]).amin(dim=0)  # mean squares [N, R]
+        if exclude is not None:
+            distances[torch.from_numpy(exclude[rows, columns]).to(device)] = torch.inf
+        value, index = distances.min(dim=1)
+        closer = value < least[rows]
+        least[rows] = torch.where(closer, value, least[rows])
+        found[rows] = torch.where(closer, index + columns.start, found[rows])
     return paired(queries, references, found.cpu().numpy(), max_shift)
 
 
@@ -117,8 +100,8 @@ def paired(queries: np.ndarray, references: np.ndarray, reference: np.ndarray, m
     shifts = np.array(shifts_up_to(max_shift))
     distance, shift = np.full(len(queries), np.inf), np.zeros(len(queries), np.int64)
     compared = np.flatnonzero(reference >= 0)
-    for start in range(0, len(compared), QUERY_BLOCK):
-        rows = compared[start : start + QUERY_BLOCK]
+    for start in range(0, len(compared), PAIR_BLOCK):
+        rows = compared[start : start + PAIR_BLOCK]
         query = torch.from_numpy(queries[rows]).to(device)
         other = torch.from_numpy(references[reference[rows]]).to(device)
         squares = torch.stack([_mean_square(query, other, int(s)) for s in shifts]).cpu().numpy()  # [S, N]
@@ -203,29 +186,6 @@ def copy_report(
                 ClosePair(clip, index, int(match.shift[clip]), float(distance[clip]), bool(is_parent[clip, index]))
             )
     return CopyReport({name: float(f"{value:.6g}") for name, value in metrics.items()}, closest)
-
-
-def shifts_up_to(max_shift: int) -> list[int]:
-    """0, -1, 1, -2, 2, ...: the least first."""
-    return sorted(range(-max_shift, max_shift + 1), key=abs)
-
-
-def fft_length(n_frames: int, max_shift: int) -> int:
-    """Long enough that no shift wraps round."""
-    return int(next_fast_len(n_frames + max_shift, real=True))
-
-
-def spectra(mel: np.ndarray, shifts: list[int], device: torch.device) -> Spectra:
-    """Of mels [N, n_mels, T]; shift s > 0 leaves frames s to T, s < 0 frames 0 to T + s."""
-    n_frames = mel.shape[2]
-    power = np.square(mel, dtype=np.float64).sum(axis=1)  # [N, T]
-    before = np.concatenate([np.zeros((len(mel), 1)), power.cumsum(axis=1)], axis=1)  # of the frames before each
-    energy = [before[:, n_frames + min(shift, 0)] - before[:, max(shift, 0)] for shift in shifts]
-    image = torch.from_numpy(mel.astype(np.float32)).to(device)
-    spectrum = torch.fft.rfft(image, n=fft_length(n_frames, max(shifts)))
-    return Spectra(
-        spectrum.permute(2, 0, 1).contiguous(), torch.from_numpy(np.stack(energy).astype(np.float32)).to(device)
-    )
 
 
 def _mean_square(query: torch.Tensor, reference: torch.Tensor, shift: int) -> torch.Tensor:

@@ -7,7 +7,7 @@ import numpy as np
 
 from soundaug.features import MelFrontEnd
 from soundaug.music_clips import music_clips
-from soundaug.packed import ClipSet, class_list, concatenate, fold_by_name, split, withheld_clips
+from soundaug.packed import ClipSet, class_list, fold_by_name, split, withheld_clips
 from soundaug.params import Generator
 
 
@@ -28,8 +28,7 @@ class GeneratorCorpus:
             clips, styles = music_clips(folder, front_end)
             return cls(clips, styles, clips.take(np.array([], int)), {})
         clips, _ = split(folder, held_out)
-        more = withheld_clips(folder, held_out)
-        unlabelled = more if settings.unlabelled else more.take(np.array([], int))
+        unlabelled = withheld_clips(folder, held_out) if settings.unlabelled else clips.take(np.array([], int))
         return cls(clips, class_list(folder), unlabelled, fold_by_name(folder))
 
     @property
@@ -41,8 +40,8 @@ class GeneratorCorpus:
         """Name, recording and fold of every clip of the study that is learned or watched."""
         if not self.fold_of:
             return []
-        learned = concatenate([self.clips, self.unlabelled])
         return [
             (name, fs_id, self.fold_of[name])
+            for learned in (self.clips, self.unlabelled)
             for name, fs_id in zip(learned.name.tolist(), learned.fs_id.tolist(), strict=True)
         ]

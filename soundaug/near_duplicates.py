@@ -6,9 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from tqdm import tqdm
 
-from soundaug.copies import fft_length, shifts_up_to, spectra
+from soundaug.correlation import correlations, shifts_up_to
 from soundaug.device import choose_device
 from soundaug.errors import StudyError
 from soundaug.features import MelFrontEnd
@@ -20,7 +19,6 @@ from soundaug.params import Features, Params
 MAX_SHIFT = 0.5  # of a clip: slices of one recording are often cut at every half of their length
 LEAST_OVERLAP = 0.1  # of a fingerprint's energy, that two clips must have in common to be compared by it
 EVEN_DB = 0.1  # s.d. below which a clip is as good as silent and has nothing to tell it by
-BLOCK = 128  # clips compared at once
 
 REAL, GENERATED = "real", "generated"
 
@@ -93,21 +91,17 @@ def most_similar(
     shifts = shifts_up_to(max_shift)
     best = np.full(len(queries), -1.0)
     found, shift = np.full(len(queries), -1), np.zeros(len(queries), np.int64)
-    for column in tqdm(range(0, len(references), BLOCK), desc=label, unit="block", disable=None):
-        reference = spectra(references[column : column + BLOCK], [-one for one in shifts], device)
-        conjugate = reference.spectrum.conj().transpose(1, 2).resolve_conj()  # [F, n_mels, R]
-        for row in range(0, len(queries), BLOCK):
-            query = spectra(queries[row : row + BLOCK], shifts, device)
-            product = torch.bmm(query.spectrum, conjugate)  # [F, N, R]
-            common = torch.fft.irfft(product, n=fft_length(queries.shape[2], max_shift), dim=0)[shifts]  # [S, N, R]
-            energy = torch.sqrt(query.energy[:, :, None] * reference.energy[:, None, :]).clamp(min=LEAST_OVERLAP)
-            values, at = (common / energy).max(dim=0)  # [N, R]
-            apart = torch.from_numpy(exclude[row : row + BLOCK, column : column + BLOCK]).to(device)
-            value, index = values.masked_fill(apart, -1.0).max(dim=1)
-            closer = np.flatnonzero(value.cpu().numpy() > best[row : row + BLOCK])
-            best[row + closer] = value.cpu().numpy()[closer]
-            found[row + closer] = index.cpu().numpy()[closer] + column
-            shift[row + closer] = np.array(shifts)[at.gather(1, index[:, None])[:, 0].cpu().numpy()[closer]]
+    for rows, columns, products, query_energy, reference_energy in correlations(
+        queries, references, max_shift, device, label
+    ):
+        energy = torch.sqrt(query_energy[:, :, None] * reference_energy[:, None, :]).clamp(min=LEAST_OVERLAP)
+        values, at = (products / energy).max(dim=0)  # [N, R]
+        value, index = values.masked_fill(torch.from_numpy(exclude[rows, columns]).to(device), -1.0).max(dim=1)
+        within = np.flatnonzero(value.cpu().numpy() > best[rows])
+        closer = rows.start + within
+        best[closer] = value.cpu().numpy()[within]
+        found[closer] = index.cpu().numpy()[within] + columns.start
+        shift[closer] = np.array(shifts)[at.gather(1, index[:, None])[:, 0].cpu().numpy()[within]]
     return best, found, shift
 
 

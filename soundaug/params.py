@@ -719,14 +719,18 @@ class Stylize(Settings):
     """Steps that the classifier of styles is trained for."""
     guidance: Annotated[float, Field(ge=1.0)]
     """Towards the prompt, classifier-free; 1: none."""
+    sampler: Literal["ddim", "dpm_solver"]
+    """dpm_solver: DPM-Solver++ 2M (Lu et al. 2022), of which half the steps do."""
     steps: Positive
-    """Of DDIM from noise; restyling takes their share by strength."""
+    """Of the sampler from noise; restyling takes their share by strength."""
     overlap: Annotated[float, Field(ge=0.0, le=0.5)]
     """Of neighbouring windows, a share of the window."""
     batch_size: Positive
     """Windows that are made together."""
     iterations: Positive
     """Of Griffin-Lim."""
+    precision: Literal["auto", "float32", "bfloat16"]
+    """auto: bfloat16 where the processor multiplies it in hardware."""
 
     @model_validator(mode="after")
     def _every_value_once(self) -> Self:

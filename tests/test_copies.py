@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from soundaug import copies
+from soundaug import copies, correlation
 from soundaug.copies import ClosePair, Matches, copy_report, nearest, paired
 
 MELS, FRAMES = 12, 40
@@ -85,8 +85,9 @@ def test_levels_count() -> None:
 
 @pytest.mark.parametrize("max_shift", [0, 3, FRAMES - 1])
 def test_the_fast_search_is_the_brute_force_one(max_shift: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(copies, "QUERY_BLOCK", 4)
-    monkeypatch.setattr(copies, "REFERENCE_BLOCK", 5)
+    monkeypatch.setattr(copies, "PAIR_BLOCK", 3)
+    monkeypatch.setattr(correlation, "QUERY_BLOCK", 4)
+    monkeypatch.setattr(correlation, "REFERENCE_BLOCK", 5)
     queries, references = noise(4, 6, mels=3), noise(5, 12, mels=3)
     assert_same(nearest(queries, references, max_shift), brute_force(queries, references, max_shift))
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from diffusers import StableDiffusionPipeline
+from diffusers import DPMSolverMultistepScheduler, StableDiffusionPipeline
 from PIL import Image
 from tiny_stylizer import RATE, write_model
 
@@ -57,14 +57,27 @@ def tone(seconds: float, channels: int = 1) -> np.ndarray:
     return np.repeat(wave[None], channels, axis=0).astype(np.float32)
 
 
-def test_the_pipeline_is_diffusers_own(model: StylizerModel, folder: Path) -> None:
-    ours = arrays(text_to_images(model, [WISH], SAMPLING, 32))[0]
+@pytest.mark.parametrize("sampler", ["ddim", "dpm_solver"])
+def test_the_pipeline_is_diffusers_own(model: StylizerModel, folder: Path, sampler: str) -> None:
+    ours = arrays(text_to_images(model, [WISH], replace(SAMPLING, sampler=sampler), 32))[0]
     pipeline = StableDiffusionPipeline.from_pretrained(folder)
+    if sampler == "dpm_solver":
+        pipeline.scheduler = DPMSolverMultistepScheduler.from_config(pipeline.scheduler.config)
     noise = noises_of([WISH], (3, 8, 8))
     theirs = pipeline("chiptune", latents=noise, height=32, width=32, num_inference_steps=5, guidance_scale=3.0).images[
         0
     ]
     assert np.abs(ours - np.asarray(theirs)).max() <= 1
+    other = "ddim" if sampler == "dpm_solver" else "dpm_solver"
+    assert np.abs(ours - arrays(text_to_images(model, [WISH], replace(SAMPLING, sampler=other), 32))[0]).max() > 4
+
+
+def test_bfloat16_makes_nearly_the_same(model: StylizerModel) -> None:
+    exact, rounded = (
+        arrays(text_to_images(model, [WISH], replace(SAMPLING, precision=precision), 32))[0]
+        for precision in ("float32", "bfloat16")
+    )
+    assert 0 < np.abs(exact - rounded).mean() < 4
 
 
 def test_a_wish_alone_decides_its_image(model: StylizerModel) -> None:
@@ -77,6 +90,18 @@ def test_a_wish_alone_decides_its_image(model: StylizerModel) -> None:
     for change in ({"prompt": "church organ"}, {"negative_prompt": "church organ"}):
         assert (arrays(text_to_images(model, [replace(WISH, **change)], SAMPLING, 32))[0] != alone).any()
     assert (arrays(text_to_images(model, [WISH], replace(SAMPLING, guidance=9.0), 32))[0] != alone).any()
+
+
+def test_windows_on_a_core_each_are_those_of_all_cores(model: StylizerModel) -> None:
+    wishes = [replace(WISH, seed=seed) for seed in range(8)]
+    before = torch.get_num_threads()
+    torch.set_num_threads(4)
+    try:
+        many = arrays(text_to_images(model, wishes, SAMPLING, 32))  # four batches: a thread each
+        few = arrays(text_to_images(model, wishes[:2], SAMPLING, 32))  # one batch: four threads
+    finally:
+        torch.set_num_threads(before)
+    assert np.abs(np.stack(many[:2]) - np.stack(few)).max() <= 1
 
 
 def test_between_two_prompts_and_seeds(model: StylizerModel) -> None:
@@ -104,8 +129,9 @@ def test_strength_is_how_far_the_way_goes(model: StylizerModel, monkeypatch: pyt
         image_to_images(model, [grey()], [WISH], SAMPLING, 0.1)
 
 
+@pytest.mark.parametrize(("sampler", "levels"), [("ddim", [31, 21, 11, 1]), ("dpm_solver", [33, 25, 17, 9])])
 def test_what_is_kept_has_the_level_of_the_step_at_every_step(
-    model: StylizerModel, monkeypatch: pytest.MonkeyPatch
+    model: StylizerModel, monkeypatch: pytest.MonkeyPatch, sampler: str, levels: list[int]
 ) -> None:
     mask = Image.fromarray(np.repeat(np.array([[0] * 16 + [255] * 16], np.uint8), 32, axis=0))
     seen: list[tuple[int, torch.Tensor]] = []
@@ -116,12 +142,12 @@ def test_what_is_kept_has_the_level_of_the_step_at_every_step(
         return forward(x, t, *rest, **more)
 
     monkeypatch.setattr(model.pipeline.unet, "forward", watched)
-    made = image_to_images(model, [grey()], [WISH], SAMPLING, 0.8, [mask])
+    made = image_to_images(model, [grey()], [WISH], replace(SAMPLING, sampler=sampler), 0.8, [mask])
     pixels = torch.from_numpy(np.asarray(grey())).permute(2, 0, 1)[None].float() / 127.5 - 1
     with torch.no_grad():
         latents = model.pipeline.vae.encode(pixels).latent_dist.mode() * model.pipeline.vae.config.scaling_factor
     noise = noises_of([WISH], (3, 8, 8))
-    assert [t for t, _ in seen] == [31, 21, 11, 1]
+    assert [t for t, _ in seen] == levels
     for t, x in seen:
         wanted = model.pipeline.scheduler.add_noise(latents, noise, torch.tensor([t]))
         assert torch.allclose(x[..., :4], wanted[..., :4], atol=1e-5)
@@ -212,7 +238,7 @@ def test_models_whose_sample_size_is_no_number(folder: Path, tmp_path: Path, siz
 
 def test_through_the_autoencoder_alone(model: StylizerModel) -> None:
     images = [grey(), grey(1), grey(2)]
-    made = arrays(autoencoded(model, images, 2))
+    made = arrays(autoencoded(model, images, SAMPLING))
     for image, found in zip(images, made, strict=True):
         pixels = torch.from_numpy(np.asarray(image)).permute(2, 0, 1)[None].float() / 127.5 - 1
         with torch.no_grad():

@@ -26,10 +26,12 @@ SETTINGS = Stylize(
     samples=2,
     judge_steps=30,
     guidance=2.0,
+    sampler="ddim",
     steps=2,
     overlap=0.25,
     batch_size=2,
     iterations=2,
+    precision="float32",
 )
 WAVEFORM = sound("church_organ", np.random.default_rng(3), 1.0).astype(np.float32)
 CHROMA = chroma_of(WAVEFORM, RATE)
@@ -105,7 +107,7 @@ def test_the_original_is_as_it_was(showcase: Showcase) -> None:
 def test_what_is_lost_without_restyling(showcase: Showcase, monkeypatch: pytest.MonkeyPatch) -> None:
     """An untrained autoencoder loses the tune; one that gives the image back keeps it."""
     lost = showcase.ceiling([BACH])
-    monkeypatch.setattr("soundaug.stylizer.sound.autoencoded", lambda model, images, batch_size: list(images))
+    monkeypatch.setattr("soundaug.stylizer.sound.autoencoded", lambda model, images, sampling: list(images))
     kept = showcase.ceiling([BACH])
     assert kept["reconstruction_style_accuracy"] == 1
     assert lost["reconstruction_chroma_similarity"] < kept["reconstruction_chroma_similarity"]

@@ -81,7 +81,9 @@ def _add_wish(command: argparse.ArgumentParser) -> None:
 
 def _add_sampling(command: argparse.ArgumentParser) -> None:
     command.add_argument("--model", default=MODEL, help=f"a folder or hub name of a Stable Diffusion ({MODEL})")
-    command.add_argument("--steps", type=int, default=50, help="of DDIM (50)")
+    samplers = ("ddim", "dpm_solver")
+    command.add_argument("--sampler", choices=samplers, default="ddim", help="dpm_solver wants half the steps (ddim)")
+    command.add_argument("--steps", type=int, default=50, help="of the sampler (50)")
     command.add_argument("--guidance", type=float, default=7.0, help="towards the prompt; 1 for none (7)")
     command.add_argument("--overlap", type=float, default=0.25, help="of neighbouring windows, 0 to 0.5 (0.25)")
     command.add_argument("--iterations", type=int, default=32, help="of Griffin-Lim (32)")
@@ -121,7 +123,14 @@ def _made(model: "StylizerModel", request: "Request", arguments: argparse.Namesp
     from soundaug.stylizer.pipeline import Sampling
     from soundaug.stylizer.sound import image_to_sound, sound_to_sound, text_to_sounds
 
-    sampling = Sampling(arguments.steps, arguments.guidance, 1, arguments.overlap, arguments.iterations)
+    sampling = Sampling(
+        sampler=arguments.sampler,
+        steps=arguments.steps,
+        guidance=arguments.guidance,
+        batch_size=1,
+        overlap=arguments.overlap,
+        iterations=arguments.iterations,
+    )
     mask = None if request.mask is None else open_image(request.mask)
     if request.image is not None:
         return image_to_sound(model, open_image(request.image), request.wish, sampling, request.strength, mask)

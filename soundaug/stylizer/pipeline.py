@@ -1,19 +1,30 @@
 """Images from text and from images, through diffusers' pipelines: prompts, seeds, interpolation, strength, masks."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from threading import Lock
 from typing import Any
 
 import numpy as np
 import torch
-from diffusers import StableDiffusionImg2ImgPipeline
+from diffusers import (
+    DDIMScheduler,
+    DPMSolverMultistepScheduler,
+    SchedulerMixin,
+    StableDiffusionImg2ImgPipeline,
+    StableDiffusionPipeline,
+)
 from PIL import Image
+from tqdm import tqdm
 
-from soundaug.device import generator_of
+from soundaug.device import autocast, generator_of
 from soundaug.errors import StudyError
 from soundaug.interpolation import slerp
 from soundaug.stylizer.model import StylizerModel
 from soundaug.stylizer.tokenizer import check_prompt
+from soundaug.threads import side_by_side
+
+ONE_TOKENIZES = Lock()  # Hugging Face's tokenizers are not to be shared by threads
 
 
 @dataclass(frozen=True)
@@ -30,13 +41,18 @@ class Wish:
 
 @dataclass(frozen=True)
 class Sampling:
-    """How images are sampled (DDIM ``steps`` from noise, classifier-free ``guidance``, images at once) and sound."""
+    """How images are sampled (``steps`` from noise, classifier-free ``guidance``, images at once) and sound.
 
+    ``sampler``: ddim, or dpm_solver: DPM-Solver++ 2M (Lu et al. 2022), of which half the steps do.
+    """
+
+    sampler: str = "ddim"
     steps: int = 50
     guidance: float = 7.0
     batch_size: int = 4
     overlap: float = 0.25  # of neighbouring windows, a share of the window
     iterations: int = 32  # of Griffin-Lim
+    precision: str = "float32"  # of the networks
 
 
 class NoisedImg2ImgPipeline(StableDiffusionImg2ImgPipeline):  # type: ignore[misc]
@@ -51,7 +67,6 @@ class NoisedImg2ImgPipeline(StableDiffusionImg2ImgPipeline):  # type: ignore[mis
         return noised
 
 
-@torch.no_grad()
 def text_to_images(model: StylizerModel, wishes: Sequence[Wish], sampling: Sampling, width: int) -> list[Image.Image]:
     """RGB images of ``width`` columns, a multiple of 8, from noise; each wish's seed alone decides its noise.
 
@@ -59,11 +74,11 @@ def text_to_images(model: StylizerModel, wishes: Sequence[Wish], sampling: Sampl
     """
     height = model.form.params.num_frequencies
     shape = _latent_shape(model, width)
-    made: list[Image.Image] = []
-    for part in _batches(wishes, sampling.batch_size):
+
+    def made(part: Sequence[Wish]) -> list[Image.Image]:
         positive, negative = embeddings_of(model, part)
         noise = noises_of(part, shape).to(model.pipeline.device)
-        made += model.pipeline(
+        images: list[Image.Image] = _pipeline(StableDiffusionPipeline, model, sampling)(
             prompt_embeds=positive,
             negative_prompt_embeds=negative,
             latents=noise,
@@ -73,10 +88,11 @@ def text_to_images(model: StylizerModel, wishes: Sequence[Wish], sampling: Sampl
             guidance_scale=sampling.guidance,
             eta=0.0,
         ).images
-    return made[: len(wishes)]
+        return images
+
+    return _in_batches(model, made, wishes, sampling, "from text")
 
 
-@torch.no_grad()
 def image_to_images(
     model: StylizerModel,
     images: Sequence[Image.Image],
@@ -91,18 +107,16 @@ def image_to_images(
     StudyError for a strength that leaves not one of the steps.
     """
     check_strength(strength, sampling.steps)
-    pipeline = NoisedImg2ImgPipeline(**model.pipeline.components, requires_safety_checker=False)
-    pipeline.set_progress_bar_config(disable=True)
-    device = model.pipeline.device
-    made: list[Image.Image] = []
-    for rows in _batches(range(len(images)), sampling.batch_size):
+
+    def made(rows: Sequence[int]) -> list[Image.Image]:
+        pipeline = _pipeline(NoisedImg2ImgPipeline, model, sampling)
         batch = [images[row].convert("RGB") for row in rows]
         part = [wishes[row] for row in rows]
         positive, negative = embeddings_of(model, part)
-        pixels = pipeline.image_processor.preprocess(batch).to(device)
+        pixels = pipeline.image_processor.preprocess(batch).to(model.pipeline.device)
         latents = model.pipeline.vae.encode(pixels).latent_dist.mode() * model.pipeline.vae.config.scaling_factor
         pipeline.given_latents = latents
-        pipeline.given_noise = noises_of(part, tuple(latents.shape[1:])).to(device)
+        pipeline.given_noise = noises_of(part, tuple(latents.shape[1:])).to(model.pipeline.device)
         options: dict[str, Any] = {}
         renewed = None if masks is None else [_renewed(masks[row], batch[0].size) for row in rows]
         if renewed is not None:
@@ -110,7 +124,7 @@ def image_to_images(
                 "callback_on_step_end": _Keep(pipeline, _latent_masks(renewed, latents)),
                 "callback_on_step_end_tensor_inputs": ["latents"],
             }
-        restyled = pipeline(
+        restyled: list[Image.Image] = pipeline(
             prompt_embeds=positive,
             negative_prompt_embeds=negative,
             image=batch,
@@ -125,20 +139,21 @@ def image_to_images(
                 Image.fromarray(np.where(mask[..., None], np.asarray(new), np.asarray(old)))
                 for mask, new, old in zip(renewed, restyled, batch, strict=True)
             ]
-        made += restyled
-    return made[: len(images)]
+        return restyled
+
+    return _in_batches(model, made, range(len(images)), sampling, f"restyled, strength {strength:g}")
 
 
-@torch.no_grad()
-def autoencoded(model: StylizerModel, images: Sequence[Image.Image], batch_size: int) -> list[Image.Image]:
+def autoencoded(model: StylizerModel, images: Sequence[Image.Image], sampling: Sampling) -> list[Image.Image]:
     """RGB images of ``images``, all of one size, encoded and decoded: what the autoencoder alone makes of them."""
     processor, vae = model.pipeline.image_processor, model.pipeline.vae
-    made: list[Image.Image] = []
-    for batch in _batches(images, batch_size):
+
+    def made(batch: Sequence[Image.Image]) -> list[Image.Image]:
         pixels = processor.preprocess([image.convert("RGB") for image in batch]).to(model.pipeline.device)
-        decoded = vae.decode(vae.encode(pixels).latent_dist.mode()).sample
-        made += processor.postprocess(decoded)
-    return made[: len(images)]
+        decoded: list[Image.Image] = processor.postprocess(vae.decode(vae.encode(pixels).latent_dist.mode()).sample)
+        return decoded
+
+    return _in_batches(model, made, images, sampling, "autoencoded")
 
 
 def check_strength(strength: float, steps: int) -> None:
@@ -159,17 +174,19 @@ def check_wish(model: StylizerModel, wish: Wish) -> None:
 
 def embeddings_of(model: StylizerModel, wishes: Sequence[Wish]) -> tuple[torch.Tensor, torch.Tensor]:
     """Hidden states [B, L, D] of the wishes' texts, mixed linearly between two prompts, and of their negative ones."""
-    for wish in wishes:
-        check_wish(model, wish)
 
     def encode(texts: list[str]) -> torch.Tensor:
         states: torch.Tensor = model.pipeline.encode_prompt(texts, model.pipeline.device, 1, False)[0]
         return states
 
-    start = encode([wish.prompt for wish in wishes])
-    end = encode([wish.prompt if wish.end_prompt is None else wish.end_prompt for wish in wishes])
+    with ONE_TOKENIZES:
+        for wish in wishes:
+            check_wish(model, wish)
+        start = encode([wish.prompt for wish in wishes])
+        end = encode([wish.prompt if wish.end_prompt is None else wish.end_prompt for wish in wishes])
+        negative = encode([wish.negative_prompt for wish in wishes])
     alpha = torch.tensor([wish.alpha for wish in wishes], device=start.device).view(-1, 1, 1)
-    return torch.lerp(start, end, alpha.expand_as(start)), encode([wish.negative_prompt for wish in wishes])
+    return torch.lerp(start, end, alpha.expand_as(start)), negative
 
 
 def noises_of(wishes: Sequence[Wish], shape: tuple[int, ...]) -> torch.Tensor:
@@ -178,6 +195,20 @@ def noises_of(wishes: Sequence[Wish], shape: tuple[int, ...]) -> torch.Tensor:
     seeds = [wish.seed if wish.end_seed is None else wish.end_seed for wish in wishes]
     end = torch.stack([torch.randn(shape, generator=generator_of(seed)) for seed in seeds])
     return slerp(start, end, torch.tensor([wish.alpha for wish in wishes]))
+
+
+def _pipeline(kind: type[StableDiffusionPipeline], model: StylizerModel, sampling: Sampling) -> Any:
+    """The model's parts as another pipeline of diffusers, with the sampler asked for."""
+    parts = model.pipeline.components | {"scheduler": _scheduler(model.pipeline.scheduler.config, sampling.sampler)}
+    pipeline = kind(**parts, requires_safety_checker=False)
+    pipeline.set_progress_bar_config(disable=True)
+    return pipeline
+
+
+def _scheduler(config: Any, sampler: str) -> SchedulerMixin:
+    if sampler == "ddim":
+        return DDIMScheduler.from_config(config)
+    return DPMSolverMultistepScheduler.from_config(config, algorithm_type="dpmsolver++", solver_order=2)
 
 
 class _Keep:
@@ -215,9 +246,26 @@ def _latent_shape(model: StylizerModel, width: int) -> tuple[int, int, int]:
     return model.pipeline.unet.config.in_channels, height // model.latent_factor, width // model.latent_factor
 
 
-def _batches(values: Any, size: int) -> list[Any]:
-    """Parts of ``size``, the last one filled up with the last value, so that no result depends on its neighbours."""
+def _in_batches(
+    model: StylizerModel,
+    made: Callable[[Sequence[Any]], list[Image.Image]],
+    values: Sequence[Any],
+    sampling: Sampling,
+    label: str,
+) -> list[Image.Image]:
+    """An image of every value: a batch after the other on a GPU, side by side on the cores of a processor."""
+    size, device = sampling.batch_size, model.pipeline.device
     parts = [list(values[start : start + size]) for start in range(0, len(values), size)]
     for part in parts:
-        part += part[-1:] * (size - len(part))
-    return parts
+        part += part[-1:] * (size - len(part))  # filled up, so that no result depends on its neighbours
+
+    def work(part: Sequence[Any]) -> list[Image.Image]:
+        with torch.no_grad(), autocast(device, sampling.precision):
+            return made(part)
+
+    done = (
+        side_by_side(work, parts, label, "batch")
+        if device.type == "cpu"
+        else map(work, tqdm(parts, desc=label, disable=None, unit="batch"))
+    )
+    return [image for part in done for image in part][: len(values)]

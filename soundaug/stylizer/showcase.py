@@ -30,7 +30,13 @@ class Showcase:
         self.settings = settings
         self.seed = seed
         self.sampling = Sampling(
-            settings.steps, settings.guidance, settings.batch_size, settings.overlap, settings.iterations
+            sampler=settings.sampler,
+            steps=settings.steps,
+            guidance=settings.guidance,
+            batch_size=settings.batch_size,
+            overlap=settings.overlap,
+            iterations=settings.iterations,
+            precision=settings.precision,
         )
 
     def from_text(self, prompts: Sequence[tuple[str, str]]) -> list[Row]:

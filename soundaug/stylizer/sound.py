@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from itertools import islice
 
 import numpy as np
 from PIL import Image
@@ -13,6 +14,7 @@ from soundaug.images.source import source_of
 from soundaug.stylizer.model import StylizerModel
 from soundaug.stylizer.pipeline import Sampling, Wish, autoencoded, check_wish, image_to_images, text_to_images
 from soundaug.stylizer.windows import Windows, joined, max_value_of, windows_of, windows_of_magnitudes, with_parameters
+from soundaug.threads import side_by_side
 
 
 @dataclass(frozen=True)
@@ -30,10 +32,8 @@ def text_to_sounds(
     """A sound of each wish, of a window's length or as long as said, in one image; loud as the music usually was."""
     width = model.form.width if seconds is None else model.form.columns_of(seconds)
     images = text_to_images(model, wishes, sampling, width)
-    return [
-        _styled(with_parameters(image, model.form, model.form.max_value), wish.seed, sampling)
-        for image, wish in zip(images, wishes, strict=True)
-    ]
+    loud = [with_parameters(image, model.form, model.form.max_value) for image in images]
+    return _styled(loud, [wish.seed for wish in wishes], sampling)
 
 
 def sound_to_sound(
@@ -81,15 +81,16 @@ def reconstructed(
     model: StylizerModel, sources: Sequence[np.ndarray], sampling: Sampling, seeds: Sequence[int]
 ) -> list[Styled]:
     """Sounds [C, n] through images and autoencoder alone, nothing restyled; a seed of the first phases each."""
-    made = []
-    for waveforms, seed in zip(sources, seeds, strict=True):
-        windows = windows_of(waveforms, model.form, sampling.overlap)
-        images = [
-            with_parameters(image, model.form, max_value_of(old))
-            for image, old in zip(autoencoded(model, windows.images, sampling.batch_size), windows.images, strict=True)
+    cut = [windows_of(waveforms, model.form, sampling.overlap) for waveforms in sources]
+    images = [image for windows in cut for image in windows.images]
+    made = iter(zip(autoencoded(model, images, sampling), images, strict=True))
+    whole = []
+    for windows in cut:
+        own = [
+            with_parameters(image, model.form, max_value_of(old)) for image, old in islice(made, len(windows.images))
         ]
-        made.append(_styled(joined(replace(windows, images=images), model.form), seed, sampling))
-    return made
+        whole.append(joined(replace(windows, images=own), model.form))
+    return _styled(whole, seeds, sampling)
 
 
 def image_to_sound(
@@ -137,15 +138,17 @@ def _restyled(
     )
     for (n, i), image in zip(chosen, restyled, strict=True):
         images[n][i] = with_parameters(image, model.form, max_value_of(images[n][i]))
-    return [
-        _styled(joined(replace(windows, images=found), model.form), wish.seed, sampling)
-        for windows, found, wish in zip(sources, images, wishes, strict=True)
-    ]
+    whole = [joined(replace(windows, images=found), model.form) for windows, found in zip(sources, images, strict=True)]
+    return _styled(whole, [wish.seed for wish in wishes], sampling)
 
 
-def _styled(image: Image.Image, seed: int, sampling: Sampling) -> Styled:
-    sound = sound_of(image, seed, sampling.iterations)
-    return Styled(sound.waveforms, sound.sample_rate, image)
+def _styled(images: Sequence[Image.Image], seeds: Sequence[int], sampling: Sampling) -> list[Styled]:
+    def styled(one: tuple[Image.Image, int]) -> Styled:
+        image, seed = one
+        sound = sound_of(image, seed, sampling.iterations)
+        return Styled(sound.waveforms, sound.sample_rate, image)
+
+    return list(side_by_side(styled, list(zip(images, seeds, strict=True)), "phases"))
 
 
 def _masks(mask: Image.Image, windows: Windows, width: int) -> list[Image.Image]:

@@ -26,10 +26,12 @@ from soundaug.stylizer.dataset import StyleWindows
 from soundaug.stylizer.model import build_text_encoder, build_text_unet, save_stylizer
 from soundaug.stylizer.tokenizer import build_tokenizer, token_ids
 from soundaug.stylizer.windows import ImageFormat
+from soundaug.threads import keep_freed_memory
 
 HISTORY_COLUMNS = ("step", "learning_rate", "loss")
 LOG_EVERY = 10  # steps a row of the history averages over
 ENCODE_BATCH = 16
+BETAS = (0.9, 0.99)  # the second remembers 100 steps: a training of hundreds is over before 1,000 are known
 
 
 class StylizerTraining(ResumableTraining):
@@ -58,7 +60,11 @@ class StylizerTraining(ResumableTraining):
         place(self.unet, self.device)
         self.text_encoder = build_text_encoder(settings, self.tokenizer, seed).to(self.device)
         self.optimizer = torch.optim.AdamW(
-            self.unet.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
+            self.unet.parameters(),
+            lr=settings.learning_rate,
+            betas=BETAS,
+            weight_decay=settings.weight_decay,
+            fused=True,
         )
         self.averaged = EMAModel(self.unet.parameters(), decay=settings.ema_decay)
         self.schedule = Schedule(
@@ -90,6 +96,7 @@ class StylizerTraining(ResumableTraining):
 
     def run(self, label: str) -> None:
         """Train to the end, from the last checkpoints where there are any; the weights end averaged."""
+        keep_freed_memory()
         self.autoencoder_training.run(f"autoencoder, {label}")
         latents = self._latents()
         self._resume()
