@@ -25,6 +25,7 @@ SMALLEST_DEVIATION = 1.0  # dB: clips that hardly differ are not blown up
 AUTOENCODER_FOLDER = "vqvae"  # of a latent codec, beside it; audio-diffusion's name for it
 
 LARGEST = 2**31  # of a number in a configuration
+PART = 256  # clips at a time, of many
 
 S = TypeVar("S")
 
@@ -79,11 +80,8 @@ class MelScaling:
         floor, ceiling = features.floor_db, features.ceiling_db
         mean, deviation = (floor + ceiling) / 2, (ceiling - floor) / 2
         if log_mels is not None:
-            cut = torch.clamp(log_mels, floor, ceiling).double()
-            mean, deviation = (
-                round(float(cut.mean()), 4),
-                max(round(float(cut.std(correction=0)), 4), SMALLEST_DEVIATION),
-            )
+            found, deviation = _mean_and_deviation(log_mels, floor, ceiling)
+            mean, deviation = round(found, 4), max(round(deviation, 4), SMALLEST_DEVIATION)
         return cls(
             features.n_mels,
             features.n_frames,
@@ -272,6 +270,22 @@ class LatentCodec:
             fresh = min(self.batch_size, len(inputs) - start)
             outputs[start : start + fresh] = batch[:fresh].to(outputs.device)
         return outputs
+
+
+def images_of(codec: Codec, log_mels: torch.Tensor) -> torch.Tensor:
+    """dB [N, n_mels, T] to images [N, C, H, W], part by part: as `Codec.to_image`, which takes twice the room."""
+    images = torch.empty((len(log_mels), *codec.image_shape))
+    for start in range(0, len(log_mels), PART):
+        images[start : start + PART] = codec.to_image(log_mels[start : start + PART])
+    return images
+
+
+def _mean_and_deviation(log_mels: torch.Tensor, floor: float, ceiling: float) -> tuple[float, float]:
+    """Of all numbers of dB [N, n_mels, T], at least one, cut at both ends: in double precision, part by part."""
+    parts = [log_mels[start : start + PART] for start in range(0, len(log_mels), PART)]
+    mean = math.fsum(part.clamp(floor, ceiling).double().sum().item() for part in parts) / log_mels.numel()
+    squares = math.fsum((part.clamp(floor, ceiling).double() - mean).square().sum().item() for part in parts)
+    return mean, math.sqrt(squares / log_mels.numel())
 
 
 def save_codec(folder: Path, codec: Codec) -> None:

@@ -9,10 +9,12 @@ import numpy as np
 import torch
 
 from soundaug.audio import ClipProblem, fit, from_pcm16, read_mono, to_pcm16
+from soundaug.clip_archive import read_archived
 from soundaug.corpus import TABLE, audio_path, layout_path, read_clips
 from soundaug.errors import StudyError
 from soundaug.examples import ClosestPair
 from soundaug.features import MelFrontEnd
+from soundaug.foreign import reading
 from soundaug.generation import Parents, generate
 from soundaug.interpolation import Pair
 from soundaug.mel_to_audio import MelToAudio, sound
@@ -31,13 +33,16 @@ class Player:
         self.mel_to_audio = mel_to_audio
         self._path_of = {clip.name: audio_path(clip, raw, root) for clip in read_clips(raw / TABLE)}
 
-    def of_clip(self, name: str, group: str, number: int, role: str) -> Sound:
-        """A clip of the corpus as it was recorded."""
-        return self.of_file(self._path_of[name], name, group, number, role)
+    def of_generated(self, generated: Path, fold: int, name: str, group: str, number: int) -> Sound:
+        """A generated clip of a held-out ``fold``, whose folder is in ``generated``; StudyError where it is not."""
+        archive = generated / f"fold{fold}" / "clips.zip"
+        with reading(archive, f"no clip {name}", "what invert writes"):
+            samples = next(read_archived(archive, [layout_path(fold, name)]))
+        return self.of_samples(samples, name, group, number, "generated")
 
-    def of_file(self, path: Path, name: str, group: str, number: int, role: str) -> Sound:
-        """The sound of an audio file; raises StudyError where it cannot be read."""
-        settings = self.front_end.settings
+    def of_clip(self, name: str, group: str, number: int, role: str) -> Sound:
+        """A clip of the corpus as it was recorded; raises StudyError where its file cannot be read."""
+        path, settings = self._path_of[name], self.front_end.settings
         try:
             waveform = read_mono(path, settings.sample_rate)
         except ClipProblem as problem:
@@ -70,14 +75,13 @@ def first_of_each_class(pairs: Sequence[Pair]) -> list[Pair]:
 
 
 def pair_sounds(pairs: Sequence[Pair], generated: Path, fold: int, player: Player) -> list[Sound]:
-    """Both parents and the generated clip of each of ``pairs``; ``generated`` is the folder that invert wrote."""
+    """Both parents and the generated clip of each of ``pairs``; ``generated`` is the folder of all held-out folds."""
     sounds = []
     for pair in pairs:
         place = "class", pair.class_id
-        path = generated / layout_path(fold, pair.name)
         sounds += [
             player.of_clip(pair.parent_a, *place, "parent_a"),
-            player.of_file(path, pair.name, *place, "generated"),
+            player.of_generated(generated, fold, pair.name, *place),
             player.of_clip(pair.parent_b, *place, "parent_b"),
         ]
     return sounds
@@ -106,7 +110,6 @@ def closest_sounds(closest: Sequence[ClosestPair], generated: Path, player: Play
     """Both sides of the closest pairs; ``generated`` is the folder of all held-out folds."""
     sounds = []
     for rank, pair in enumerate(closest):
-        path = generated / f"fold{pair.fold}" / "clips" / layout_path(pair.fold, pair.name)
-        sounds.append(player.of_file(path, pair.name, "closest", rank, "generated"))
+        sounds.append(player.of_generated(generated, pair.fold, pair.name, "closest", rank))
         sounds.append(player.of_clip(pair.real_name, "closest", rank, "real"))
     return sounds

@@ -449,7 +449,7 @@ def _generator(data: Path, params: Params) -> Metrics:
 
 
 def _inversion(data: Path, params: Params) -> Metrics:
-    return _scalars([data / "generated" / f"fold{fold}" / "clips" / "summary.json" for fold in params.folds])
+    return _scalars([data / "generated" / f"fold{fold}" / "inversion.json" for fold in params.folds])
 
 
 def _excludes_zero(found: Mapping[str, float]) -> bool:

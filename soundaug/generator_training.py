@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from soundaug import diffusion, processes
 from soundaug.checkpoint import ResumableTraining
+from soundaug.codec import images_of
 from soundaug.device import autocast, choose_device, generator_of
 from soundaug.diffusion import Told, diffusion_loss, place
 from soundaug.errors import StudyError
@@ -77,7 +78,7 @@ class GeneratorTraining(ResumableTraining):
             self.unet.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
         )
         self.averaged = EMAModel(self.unet.parameters(), decay=settings.ema_decay)
-        self.images, self.told = start.codec.to_image(train.log_mels), train.told
+        self.images, self.told = images_of(start.codec, train.log_mels), train.told
         # The validation loss is always of the same clips, levels and noises: its curve shows the network alone.
         watched = torch.randperm(len(validation.log_mels), generator=generator_of(seed, 4))[: settings.batch_size]
         images = start.codec.to_image(validation.log_mels[watched])

@@ -3,7 +3,7 @@
 import functools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol, overload
 
 import numpy as np
 import torch
@@ -20,6 +20,14 @@ from soundaug.vocoder import Vocoder, load_vocoder
 from soundaug.workers import over_workers
 
 BATCH = 64  # clips at a time on a GPU; on a CPU one a core, since spectrograms of more leave the cache
+
+
+class Mels(Protocol):
+    """Log mels [N, n_mels, T] in dB, of which parts can be had: an array, or what reads them from the disk."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, part: slice, /) -> np.ndarray: ...
 
 
 @dataclass(frozen=True)
@@ -92,15 +100,14 @@ def mel_to_audio_of(features: Features, settings: Invert) -> MelToAudio:
 
 
 def sounds(
-    log_mels: np.ndarray, seeds: Sequence[int], mel_to_audio: MelToAudio, label: str, workers: Workers = "threads"
+    log_mels: Mels, seeds: Sequence[int], mel_to_audio: MelToAudio, label: str, workers: Workers = "threads"
 ) -> Iterator[tuple[np.ndarray, RoundTrip]]:
     """A 16-bit waveform int16 [n_samples] for each of the log mels [N, n_mels, T] in dB, and what it lost on the way.
 
     A clip that would pass full scale is turned down as a whole. Some clips are held at a time, however many there are.
     """
     on_cpu = mel_to_audio.device.type == "cpu"
-    size = 1 if on_cpu else BATCH
-    parts = [(log_mels[i : i + size], list(seeds[i : i + size])) for i in range(0, len(log_mels), size)]
+    parts = _Parts(log_mels, seeds, 1 if on_cpu else BATCH)
     work = functools.partial(_sound_part, mel_to_audio)
     if on_cpu or workers != "threads":
         made = over_workers(work, parts, label, workers)
@@ -120,6 +127,30 @@ def sound(
         row[:] = heard
         errors.append(lost)
     return samples, errors
+
+
+class _Parts(Sequence[tuple[np.ndarray, list[int]]]):
+    """Log mels [B, n_mels, T] and their seeds, ``size`` clips a part, had when they are asked for."""
+
+    def __init__(self, log_mels: Mels, seeds: Sequence[int], size: int) -> None:
+        self.log_mels = log_mels
+        self.seeds = seeds
+        self.starts = range(0, len(log_mels), size)
+
+    def __len__(self) -> int:
+        return len(self.starts)
+
+    @overload
+    def __getitem__(self, index: int) -> tuple[np.ndarray, list[int]]: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[tuple[np.ndarray, list[int]]]: ...
+
+    def __getitem__(self, index: int | slice) -> tuple[np.ndarray, list[int]] | list[tuple[np.ndarray, list[int]]]:
+        if isinstance(index, slice):
+            return [self[one] for one in range(*index.indices(len(self)))]
+        part = slice(self.starts[index], self.starts[index] + self.starts.step)
+        return self.log_mels[part], list(self.seeds[part])
 
 
 def _sound_part(mel_to_audio: MelToAudio, part: tuple[np.ndarray, Sequence[int]]) -> tuple[np.ndarray, list[RoundTrip]]:

@@ -1,6 +1,8 @@
 """Clips packed as arrays: the mel spectrograms of a fold, or of generated clips, in one file."""
 
-from collections.abc import Sequence
+import zipfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Self
@@ -10,7 +12,9 @@ import numpy as np
 from soundaug.errors import StudyError
 from soundaug.foreign import brief, reading
 from soundaug.outputs import read_json, whole
+from soundaug.packed_mels import PackedMels
 from soundaug.partition import Partition
+from soundaug.rows import write_rows
 
 
 @dataclass(frozen=True)
@@ -40,19 +44,44 @@ class ClipSet:
 
     def save(self, path: Path) -> None:
         """Write one .npz, the same bytes for the same arrays."""
-        with whole(path) as partial, partial.open("wb") as file:
-            np.savez(file, mel=self.mel, class_id=self.class_id, fs_id=self.fs_id, name=self.name)
+        save_clips(path, self.mel, self.mel.shape[1:], self.class_id, self.fs_id, self.name)
 
     @classmethod
     def load(cls, path: Path) -> Self:
         """Read what `save` wrote; raises StudyError when the file is missing or is something else."""
-        if not path.is_file():
-            raise StudyError(f"{path}: not there, wanted packed features (dvc repro makes them)")
-        with (
-            reading(path, "no packed features", "what featurize writes"),
-            np.load(path, allow_pickle=False) as arrays,
-        ):
+        with _arrays(path) as arrays:
             return cls(*(arrays[field.name] for field in fields(cls)))
+
+
+@contextmanager
+def _arrays(path: Path) -> Iterator[Mapping[str, np.ndarray]]:
+    """The arrays of a packed file, each read when it is asked for."""
+    if not path.is_file():
+        raise StudyError(f"{path}: not there, wanted packed features (dvc repro makes them)")
+    with reading(path, "no packed features", "what featurize writes"), np.load(path, allow_pickle=False) as arrays:
+        yield arrays
+
+
+def save_clips(
+    path: Path,
+    mels: Iterable[np.ndarray],
+    shape: Sequence[int],
+    class_ids: Sequence[int] | np.ndarray,
+    fs_ids: Sequence[str] | np.ndarray,
+    names: Sequence[str] | np.ndarray,
+) -> None:
+    """Write what `ClipSet.load` reads, of ``mels`` [*shape] that come one after the other: the bytes of np.savez."""
+    rest = {
+        "class_id": np.asarray(class_ids, np.int64),
+        "fs_id": np.asarray(fs_ids, dtype=str),
+        "name": np.asarray(names, dtype=str),
+    }
+    with whole(path) as partial, zipfile.ZipFile(partial, "w") as archive:
+        with archive.open("mel.npy", "w", force_zip64=True) as file:
+            write_rows(file, mels, len(names), shape, np.float32)
+        for name, array in rest.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
+                np.lib.format.write_array(file, array, allow_pickle=False)
 
 
 def concatenate(sets: Sequence[ClipSet]) -> ClipSet:
@@ -94,21 +123,27 @@ def split(features: Path, held_out: int) -> tuple[ClipSet, ClipSet]:
     Every other fold trains, but for what the partition withholds; or, with data.held_out others, it trains alone.
     """
     partition, folds = _partition(features, held_out)
-    train = [_training(features, fold, partition, labelled=True) for fold in partition.trained(held_out, folds)]
+    train = _training(features, partition.trained(held_out, folds), partition, labelled=True)
     test = [ClipSet.load(fold_file(features, fold)) for fold in partition.tested(held_out, folds)]
-    return concatenate(train), concatenate(test)
+    return train, concatenate(test)
 
 
 def withheld_clips(features: Path, held_out: int) -> ClipSet:
     """The clips of the training folds whose recordings are withheld (data.recordings_share): no label may be used."""
     partition, folds = _partition(features, held_out)
-    trained = partition.trained(held_out, folds)
-    return concatenate([_training(features, fold, partition, labelled=False) for fold in trained])
+    return _training(features, partition.trained(held_out, folds), partition, labelled=False)
 
 
-def _training(features: Path, fold: int, partition: Partition, labelled: bool) -> ClipSet:
-    clips = ClipSet.load(fold_file(features, fold))
-    return clips.take(partition.keeps(fold, clips.class_id, clips.fs_id) == labelled)
+def _training(features: Path, folds: Sequence[int], partition: Partition, labelled: bool) -> ClipSet:
+    """The clips of ``folds`` that are labelled, or those that are not; nothing is held twice on the way."""
+    files, kept = [fold_file(features, fold) for fold in folds], []
+    for fold, file in zip(folds, files, strict=True):
+        with _arrays(file) as arrays:
+            class_id, fs_id, name = arrays["class_id"], arrays["fs_id"], arrays["name"]
+            chosen = partition.keeps(fold, class_id, fs_id) == labelled
+            kept.append((class_id[chosen], fs_id[chosen], name[chosen]))
+    class_id, fs_id, name = (np.concatenate(parts) for parts in zip(*kept, strict=True))
+    return ClipSet(PackedMels(files, name.tolist()).all(), class_id, fs_id, name)
 
 
 def _partition(features: Path, held_out: int) -> tuple[Partition, list[int]]:

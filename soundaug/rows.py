@@ -1,8 +1,9 @@
 """Results that grow on the disk: rows of one shape, appended to a file, kept through an interruption."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 import torch
@@ -14,11 +15,16 @@ PART = 256  # rows that are summed up at once
 
 def save_rows(path: Path, rows: Iterable[np.ndarray], count: int, shape: Sequence[int], dtype: type) -> None:
     """Write ``count`` arrays [*shape] as one .npy [count, *shape], one after the other: the bytes of np.save."""
-    described = {"descr": np.dtype(dtype).str, "fortran_order": False, "shape": (count, *shape)}
     with whole(path) as partial, partial.open("wb") as file:
-        np.lib.format.write_array_header_1_0(file, described)
-        for _, row in zip(range(count), rows, strict=True):
-            file.write(np.ascontiguousarray(row, dtype).tobytes())
+        write_rows(file, rows, count, shape, dtype)
+
+
+def write_rows(file: IO[bytes], rows: Iterable[np.ndarray], count: int, shape: Sequence[int], dtype: type) -> None:
+    """The same into an open file."""
+    described = {"descr": np.dtype(dtype).str, "fortran_order": False, "shape": (count, *shape)}
+    np.lib.format.write_array_header_1_0(file, described)
+    for _, row in zip(range(count), rows, strict=True):
+        file.write(np.ascontiguousarray(row, dtype).tobytes())
 
 
 class Rows:
@@ -48,6 +54,12 @@ class Rows:
             raise ValueError(f"found rows of shape {tuple(rows.shape[1:])}, wanted {self.shape}")
         with room_for(self.path), self.path.open("ab") as file:
             file.write(np.ascontiguousarray(rows.numpy(), np.float32).tobytes())
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        """Each row [*shape] in turn."""
+        with self.path.open("rb") as file:
+            for _ in range(len(self)):
+                yield np.frombuffer(file.read(self._bytes), np.float32).reshape(self.shape)
 
     def __getitem__(self, rows: Sequence[int]) -> torch.Tensor:
         """The rows [N, *shape] at these places."""

@@ -18,7 +18,7 @@ class Scratch:
         digest = hashlib.sha256()
         for part in decides:
             if isinstance(part, np.ndarray):
-                digest.update(np.ascontiguousarray(part).tobytes())
+                digest.update(np.ascontiguousarray(part).reshape(-1).view(np.uint8).data)
             elif isinstance(part, Path):
                 digest.update(part.read_bytes())
             else:

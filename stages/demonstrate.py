@@ -39,7 +39,7 @@ def main() -> None:
         train, _ = split(FEATURES, fold)
         model = Path(f"data/models/generator/fold{fold}")
         sampler, parents = load_sampler(model, train, params.features, params.generate)
-        sounds += pair_sounds(pairs, GENERATED / f"fold{fold}/clips", fold, player)
+        sounds += pair_sounds(pairs, GENERATED, fold, player)
         if params.generate.method == "interpolation":
             sounds += mixture_sounds(pairs, sampler, parents, player)
         sounds += inversion_sounds(pairs, sampler, parents, player)

@@ -1,39 +1,35 @@
 """featurize_generated: the audio that invert wrote through the same front end as real audio.
 
-Reads the clips in data/generated/fold<fold>, writes features.npz and resynthesis.npz beside them.
+Reads clips.zip and resynthesized.npy in data/generated/fold<fold>, writes features.npz and resynthesis.npz there.
 """
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
-import soundfile
 
 from soundaug.audio import from_pcm16
+from soundaug.clip_archive import read_archived
 from soundaug.corpus import layout_path
 from soundaug.errors import run_stage
 from soundaug.features import MelFrontEnd, mels_of_waveforms
 from soundaug.foreign import reading
-from soundaug.interpolation import Pair, read_pairs
-from soundaug.packed import ClipSet
+from soundaug.interpolation import read_pairs
+from soundaug.packed import save_clips
 from soundaug.params import load_params
 
 PART = 256  # clips whose samples are held at once
 
 
-def generated(folder: Path, fold: int, pairs: Sequence[Pair], part: slice) -> np.ndarray:
-    """Samples int16 [B, n_samples] of the clips made of ``pairs[part]``."""
-    paths = (folder / "clips" / layout_path(fold, pair.name) for pair in pairs[part])
-    return np.stack([soundfile.read(path, dtype="int16")[0] for path in paths])
-
-
-def resynthesized(folder: Path, fold: int, pairs: Sequence[Pair], part: slice) -> np.ndarray:
-    """Samples int16 [B, n_samples] of their first parents through mel and back."""
-    samples = np.load(folder / "resynthesized.npy", mmap_mode="r", allow_pickle=False)
-    if len(samples) != len(pairs):
-        raise ValueError(f"{len(samples)} resynthesized clips")
-    return np.array(samples[part])
+def resynthesized(path: Path, count: int) -> Iterator[np.ndarray]:
+    """Samples int16 [n_samples] of each of ``count`` first parents through mel and back."""
+    for start in range(0, count, PART):
+        rows = np.load(path, mmap_mode="r", allow_pickle=False)
+        if len(rows) != count:
+            raise ValueError(f"{len(rows)} resynthesized clips")
+        yield from np.array(rows[start : start + PART])
 
 
 def main() -> None:
@@ -45,19 +41,26 @@ def main() -> None:
     params = load_params()
     features = params.features
     front_end = MelFrontEnd(features)
-    for read, target in ((generated, "features.npz"), (resynthesized, "resynthesis.npz")):
-        mels = np.empty((len(pairs), features.n_mels, features.n_frames), np.float32)
-        for start in range(0, len(pairs), PART):
-            part = slice(start, start + PART)
+
+    def mels(waveforms: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
+        while True:
             with reading(folder, "no audio of its pairs", "what invert writes"):
-                samples = read(folder, fold, pairs, part)
-            mels[part] = mels_of_waveforms(from_pcm16(samples), front_end, params.workers)
-        ClipSet.pack(
-            mels,
+                samples = list(islice(waveforms, PART))
+            if not samples:
+                return
+            yield from mels_of_waveforms(from_pcm16(np.stack(samples)), front_end, params.workers)
+
+    generated = read_archived(folder / "clips.zip", (layout_path(fold, pair.name) for pair in pairs))
+    parents = resynthesized(folder / "resynthesized.npy", len(pairs))
+    for waveforms, target in ((generated, "features.npz"), (parents, "resynthesis.npz")):
+        save_clips(
+            folder / target,
+            mels(waveforms),
+            (features.n_mels, features.n_frames),
             [pair.class_id for pair in pairs],
             [pair.fs_id_a for pair in pairs],
             [pair.name for pair in pairs],
-        ).save(folder / target)
+        )
     print(f"fold {fold}: {len(pairs)} clips and as many resynthesized parents")
 
 

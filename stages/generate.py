@@ -5,9 +5,11 @@ writes mels.npz, pairs.csv and summary.json to data/generated/fold<fold>.
 """
 
 import argparse
+from collections.abc import Iterable
 from pathlib import Path
 from statistics import fmean
 
+import numpy as np
 import torch
 
 from soundaug import generation, sampling, solvers
@@ -16,7 +18,7 @@ from soundaug.features import MelFrontEnd
 from soundaug.generation import generate, load_sampler
 from soundaug.interpolation import draw_pairs, write_pairs
 from soundaug.outputs import write_json
-from soundaug.packed import ClipSet, class_list, fold_by_name, split
+from soundaug.packed import class_list, fold_by_name, save_clips, split
 from soundaug.params import load_params
 from soundaug.processes import is_main, relaunch
 from soundaug.scratch import Scratch
@@ -52,24 +54,26 @@ def main() -> None:
     made, quality = generate(sampler, parents, pairs, params.features.frames_per_second, scratch.folder)
     if not is_main():
         return
-    generated = made.array()
+    generated: Iterable[np.ndarray] = made  # row by row, from the disk
     if pairs and settings.candidates > 1:
         selector = load_selector(Path(f"data/models/selector/fold{fold}"), params.features, len(classes))
         selector.to(sampler.device)
-        believed = predict(selector, generated, sampler.device, MelFrontEnd(params.features).stored)
+        believed = predict(selector, made.array(), sampler.device, MelFrontEnd(params.features).stored)
         kept, selection = best_candidates(pairs, believed, settings.per_class, classes)
-        pairs, generated = [pairs[index] for index in kept], generated[kept]
+        pairs, generated = [pairs[index] for index in kept], made.array()[kept]
         quality |= {
             "clips": len(pairs),
             "accepted": fmean(one["accepted"] for one in selection.values()),
             "selection": selection,
         }
-    ClipSet.pack(
+    save_clips(
+        folder / "mels.npz",
         generated,
+        made.shape,
         [pair.class_id for pair in pairs],
         [pair.fs_id_a for pair in pairs],
         [pair.name for pair in pairs],
-    ).save(folder / "mels.npz")
+    )
     write_pairs(folder / "pairs.csv", pairs)
     write_json(folder / "summary.json", quality)
     scratch.remove()

@@ -1,23 +1,25 @@
 """invert: generated mels to audio, and the first parents' mels the same way for the resynthesis control.
 
-Reads data/features and data/generated/fold<fold>, writes clips/ and resynthesized.npy there.
+Reads data/features and data/generated/fold<fold>, writes clips.zip, inversion.json and resynthesized.npy there.
 """
 
 import argparse
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from soundaug.audio import write_flac
-from soundaug.corpus import TABLE, Clip, layout_path, write_clips
+from soundaug.clip_archive import write_archive
+from soundaug.corpus import Clip, layout_path
 from soundaug.decoding_faults import faulty
 from soundaug.errors import run_stage
 from soundaug.features import MelFrontEnd
 from soundaug.interpolation import read_pairs
-from soundaug.mel_to_audio import MelToAudio, mean_errors, sounds
-from soundaug.outputs import whole, write_json
-from soundaug.packed import ClipSet, split
+from soundaug.mel_to_audio import MelToAudio, RoundTrip, mean_errors, sounds
+from soundaug.outputs import write_json
+from soundaug.packed import fold_file, folds_of
+from soundaug.packed_mels import PackedMels
 from soundaug.params import load_params
 from soundaug.rows import save_rows
 
@@ -35,25 +37,33 @@ def main() -> None:
     front_end = MelFrontEnd(params.features)
     mel_to_audio = MelToAudio(front_end, params.invert)
 
-    log_mels = faulty(torch.from_numpy(ClipSet.load(folder / "mels.npz").mel), params.invert).numpy()
-    made = sounds(log_mels, seeds, mel_to_audio, f"generated clips, fold {fold}", params.workers)
-    with whole(folder / "clips") as partial:
-        clips, errors = [], []
-        for pair, (waveform, lost) in zip(pairs, made, strict=True):
-            path = layout_path(fold, pair.name)
-            write_flac(partial / path, waveform, params.features.sample_rate)
-            errors.append(lost)
-            clips.append(Clip(pair.name, pair.fs_id_a, fold, pair.class_id, pair.class_name, path))
-        write_clips(partial / TABLE, clips)
-        write_json(partial / "summary.json", mean_errors(errors))
+    errors: list[RoundTrip] = []
 
-    real, _ = split(FEATURES, fold)
-    row_of = {str(name): row for row, name in enumerate(real.name)}
-    stored = torch.from_numpy(real.mel[[row_of[pair.parent_a] for pair in pairs]])
-    log_mels = front_end.log_mel(stored).numpy()
-    made = sounds(log_mels, seeds, mel_to_audio, f"resynthesized parents, fold {fold}", params.workers)
-    waveforms = (waveform for waveform, _ in made)
-    save_rows(folder / "resynthesized.npy", waveforms, len(pairs), [params.features.n_samples], np.int16)
+    def waveforms(log_mels: PackedMels, label: str) -> Iterator[np.ndarray]:
+        for waveform, lost in sounds(log_mels, seeds, mel_to_audio, f"{label}, fold {fold}", params.workers):
+            errors.append(lost)
+            yield waveform
+
+    clips = [
+        Clip(pair.name, pair.fs_id_a, fold, pair.class_id, pair.class_name, layout_path(fold, pair.name))
+        for pair in pairs
+    ]
+    generated = PackedMels(
+        [folder / "mels.npz"],
+        [pair.name for pair in pairs],
+        lambda mels: faulty(torch.from_numpy(mels), params.invert).numpy(),
+    )
+    made = waveforms(generated, "generated clips")
+    write_archive(folder / "clips.zip", clips, made, params.features.sample_rate)
+    write_json(folder / "inversion.json", mean_errors(errors))
+
+    parents = PackedMels(
+        [fold_file(FEATURES, one) for one in folds_of(FEATURES)],
+        [pair.parent_a for pair in pairs],
+        lambda mels: front_end.log_mel(torch.from_numpy(mels)).numpy(),
+    )
+    made = waveforms(parents, "resynthesized parents")
+    save_rows(folder / "resynthesized.npy", made, len(pairs), [params.features.n_samples], np.int16)
     print(f"fold {fold}: {len(clips)} clips")
 
 

@@ -146,9 +146,8 @@ def _generated(
         fs_id=np.array([row[5] for row in rows]),
         name=np.array([row[0] for row in rows]),
     )
-    (folder / "clips").mkdir()
     errors = {"level_error_db": 0.1 * fold, "log_mel_error_db": 2.0, "phase": "text", "lost": None}
-    (folder / "clips" / "summary.json").write_text(json.dumps(errors))
+    (folder / "inversion.json").write_text(json.dumps(errors))
     model = data / "models" / "generator" / f"fold{fold}"
     trained = [(name, fs_id, other) for other in (low, high) for name, fs_id, _ in clips[other]]
     write_csv(model / "train_clips.csv", ("name", "fs_id", "fold"), trained)

@@ -12,12 +12,14 @@ import torch
 from diffusers import AutoencoderKL, VQModel
 from tiny import tiny_params
 
+from soundaug import codec as codec_module
 from soundaug.codec import (
     ClipScaling,
     Codec,
     LatentCodec,
     MelScaling,
     codec_of,
+    images_of,
     load_codec,
     save_codec,
 )
@@ -60,6 +62,19 @@ def tiny_autoencoder(channels: int = 4, seed: int = 0) -> AutoencoderKL:
 def test_the_scaling_of_a_front_end_and_a_network() -> None:
     params = tiny_params()
     assert MelScaling.of(params.features, params.generator) == MEL
+
+
+def test_part_by_part_is_as_all_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    params, log_mels = tiny_params(), 30 * random(7, 16, 21) - 40
+    at_once = MelScaling.of(params.features, params.generator, log_mels)
+    cut = log_mels.clamp(params.features.floor_db, params.features.ceiling_db).double()
+    monkeypatch.setattr(codec_module, "PART", 3)
+    scaling = MelScaling.of(params.features, params.generator, log_mels)
+    assert scaling == at_once
+    assert scaling.mean_db == round(float(cut.mean()), 4)
+    assert scaling.deviation_db == round(float(cut.std(correction=0)), 4)
+    assert torch.equal(images_of(scaling, log_mels), scaling.to_image(log_mels))
+    assert images_of(scaling, log_mels[:0]).shape == (0, *scaling.image_shape)
 
 
 def test_the_images_shape() -> None:

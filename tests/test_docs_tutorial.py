@@ -116,7 +116,7 @@ def test_recordings_stay_together_and_no_audio_is_copied(followed: dict[str, Any
 def test_the_answer_is_there_to_see_to_hear_and_to_count(followed: dict[str, Any]) -> None:
     assert "delta.accuracy.mean" in followed["dvc metrics show"]
     assert followed["head -n 3 reports/report.md"].startswith("# Does audio made by a diffusion model")
-    assert len(followed["ls data/generated/fold1/clips/audio/fold1"].split()) == 9
+    assert len(followed["ls listen/audio/fold1"].split()) == 9
     reports = followed["folder"] / "reports"
     assert json.loads((reports / "metrics.json").read_text())["corpus"] == {
         "clips": 23,

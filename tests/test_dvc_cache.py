@@ -1,4 +1,4 @@
-"""What the docs say of DVC's cache, tried with this project's configuration of it: lost, damaged and read-only files."""
+"""What the docs say of the cache, tried with this project's configuration of DVC: files lost, damaged and read-only."""
 
 import hashlib
 import re

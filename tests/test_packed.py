@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from soundaug.errors import StudyError
-from soundaug.packed import ClipSet, class_list, concatenate, fold_file, folds_of, split
+from soundaug.packed import ClipSet, class_list, concatenate, fold_file, folds_of, save_clips, split
 
 
 def clips(fold: int, count: int = 3) -> ClipSet:
@@ -42,6 +42,19 @@ def test_the_same_clips_give_the_same_bytes(tmp_path: Path, monkeypatch: pytest.
     assert (tmp_path / "first.npz").read_bytes() == (tmp_path / "second.npz").read_bytes()
     clips(2).save(tmp_path / "other.npz")
     assert (tmp_path / "first.npz").read_bytes() != (tmp_path / "other.npz").read_bytes()
+
+
+def test_clips_that_come_one_by_one_have_the_bytes_of_numpys(tmp_path: Path) -> None:
+    one = clips(1)
+    np.savez(tmp_path / "wanted.npz", mel=one.mel, class_id=one.class_id, fs_id=one.fs_id, name=one.name)
+    one.save(tmp_path / "whole.npz")
+    lists = one.class_id.tolist(), one.fs_id.tolist(), one.name.tolist()
+    save_clips(tmp_path / "rows.npz", iter(one.mel), (2, 4), *lists)
+    wanted = (tmp_path / "wanted.npz").read_bytes()
+    assert (tmp_path / "whole.npz").read_bytes() == (tmp_path / "rows.npz").read_bytes() == wanted
+    with pytest.raises(ValueError, match="shorter"):
+        save_clips(tmp_path / "short.npz", iter(one.mel[:2]), (2, 4), *lists)
+    assert not (tmp_path / "short.npz").exists()
 
 
 def test_no_clips_are_a_set_too(tmp_path: Path) -> None:

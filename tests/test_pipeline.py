@@ -2,6 +2,7 @@
 
 import csv
 import json
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -84,7 +85,10 @@ def test_the_generators_figures_reach_the_report(study: Path) -> None:
 
 
 def test_generated_audio_has_urbansound8ks_layout(study: Path) -> None:
-    folder = study / "data/generated/fold1/clips"
+    folder = study / "unpacked"
+    with zipfile.ZipFile(study / "data/generated/fold1/clips.zip") as archive:
+        archive.extractall(folder)
+    assert sorted(path.name for path in folder.iterdir()) == ["audio", "metadata"]
     table = rows(folder / "metadata/UrbanSound8K.csv")
     assert [row["fold"] for row in table] == ["1"] * 30
     for row in table:

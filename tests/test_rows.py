@@ -57,3 +57,10 @@ def test_an_array_written_row_by_row_has_the_bytes_of_numpys(tmp_path: Path) -> 
     with pytest.raises(ValueError, match="shorter"):
         save_rows(tmp_path / "short.npy", iter(np.zeros((3, 5))), 4, [5], np.int16)
     assert not (tmp_path / "short.npy").exists()
+
+
+def test_rows_are_read_one_after_the_other(tmp_path: Path) -> None:
+    rows = Rows(tmp_path / "rows", (2, 3))
+    assert list(rows) == []
+    rows.append(values(4))
+    np.testing.assert_array_equal(list(rows), values(4).numpy())
