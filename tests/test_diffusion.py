@@ -19,8 +19,10 @@ from diffusers import (
     UNet2DConditionModel,
     UNet2DModel,
 )
+from diffusers.models.attention_processor import Attention
 from tiny import tiny_params
 
+from soundaug.attention import CachedAttention
 from soundaug.codec import ClipScaling, Codec, LatentCodec, MelScaling
 from soundaug.diffusion import Told, ask, build_unet, diffusion_loss, load_generator, place, save_generator
 from soundaug.errors import StudyError
@@ -163,6 +165,34 @@ def test_a_network_that_is_told_a_sound(tmp_path: Path) -> None:
     assert found.shape == image.shape
 
 
+def test_a_sound_is_attended_to_where_a_class_network_attends() -> None:
+    changes = {"condition": "sound", "channels": [32, 64, 96], "attention_levels": 2}
+    settings = PARAMS.generator.model_copy(update=changes)
+    unet = build_unet(settings, (4, 8, 12), 3, seed=0, sound_size=5)
+    assert list(unet.config.down_block_types) == ["DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"]
+    assert list(unet.config.up_block_types) == ["CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"]
+    assert list(unet.config.attention_head_dim) == [1, 2, 3]  # heads of 32 channels
+    assert unet.config.norm_num_groups == 2
+    plain = build_unet(settings.model_copy(update={"condition": "class"}), (4, 8, 12), 3, seed=0)
+    assert plain.config.attention_head_dim == 32
+    narrow = build_unet(settings.model_copy(update={"channels": [8, 16, 24]}), (4, 8, 12), 3, seed=0, sound_size=5)
+    assert (narrow.config.norm_num_groups, list(narrow.config.attention_head_dim)) == (1, [1, 2, 3])
+
+
+def test_embeddings_in_sequence_are_told_as_they_are() -> None:
+    seen = []
+
+    def unet(given: torch.Tensor, timestep: int, class_labels: None, encoder_hidden_states: torch.Tensor) -> Any:
+        seen.append(encoder_hidden_states)
+        return SimpleNamespace(sample=given)
+
+    one, sequence = random(2, 5), random(2, 7, 5)
+    ask(unet, IMAGES, 0, Told(None, one))
+    ask(unet, IMAGES, 0, Told(None, sequence))
+    assert torch.equal(seen[0], one[:, None])
+    assert torch.equal(seen[1], sequence)
+
+
 def test_nothing_told_is_the_null_class_and_a_sound_of_0() -> None:
     nothing = Told(torch.tensor([0, 2]), torch.ones(2, 5)).nothing(3)
     assert nothing.labels is not None
@@ -182,6 +212,17 @@ def test_the_network_is_the_same_where_it_is_placed() -> None:
         torch.testing.assert_close(unet(image, 7, labels).sample, before, rtol=1e-4, atol=1e-5)
 
 
+def test_on_a_cpu_weights_lie_channels_last_and_attention_is_the_cached_one() -> None:
+    unet = build_unet(PARAMS.generator, SCALING.image_shape, 3, seed=0)
+    place(unet, torch.device("cpu"))
+    kernels = [weight for weight in unet.parameters() if weight.dim() == 4 and min(weight.shape[1:]) > 1]
+    assert kernels
+    assert all(weight.is_contiguous(memory_format=torch.channels_last) for weight in kernels)
+    attentions = [module for module in unet.modules() if isinstance(module, Attention)]
+    assert attentions
+    assert all(isinstance(module.processor, CachedAttention) for module in attentions)
+
+
 def test_a_flow_is_saved_as_diffusers_scheduler(tmp_path: Path) -> None:
     settings = PARAMS.generator.model_copy(update={"prediction": "flow"})
     save_generator(tmp_path, build_unet(settings, SCALING.image_shape, 3, 0), Schedule.of(settings), SCALING)
@@ -190,6 +231,11 @@ def test_a_flow_is_saved_as_diffusers_scheduler(tmp_path: Path) -> None:
     assert torch.equal(schedule.alpha_bar, Schedule.of(settings).alpha_bar)
     scheduler = FlowMatchEulerDiscreteScheduler.from_pretrained(tmp_path, subfolder="scheduler")
     assert scheduler.config.num_train_timesteps == 100
+    assert json.loads((tmp_path / "model_index.json").read_text()) == {
+        "_class_name": "DDIMPipeline",
+        "unet": ["diffusers", "UNet2DModel"],
+        "scheduler": ["diffusers", "FlowMatchEulerDiscreteScheduler"],
+    }
 
 
 def test_an_unconditional_network_has_no_classes() -> None:
@@ -246,6 +292,11 @@ def test_the_folder_holds_safetensors_and_json_only(saved: tuple[Path, UNet2DMod
     folder, _ = saved
     assert files_of(folder) == FILES
     assert json.loads((folder / "mel.json").read_text()) == SCALING.config()
+    assert json.loads((folder / "model_index.json").read_text()) == {
+        "_class_name": "DDIMPipeline",
+        "unet": ["diffusers", "UNet2DModel"],
+        "scheduler": ["diffusers", "DDIMScheduler"],
+    }
 
 
 def test_the_folder_loads_with_what_was_saved(saved: tuple[Path, UNet2DModel]) -> None:

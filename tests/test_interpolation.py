@@ -61,6 +61,20 @@ def test_slerp_of_vectors_without_an_angle_is_linear() -> None:
     assert slerp(a[4:5], b[4:5], torch.tensor([0.5])).tolist() == [[0.0, 0.0]]
 
 
+def test_slerp_of_parallel_vectors_whose_cosine_is_rounded_beyond_one() -> None:
+    a = random(2000, 3)
+    scale = 3 * random(2000, 1, seed=1).abs() + 0.1
+    for sign in (1.0, -1.0):
+        b = sign * scale * a
+        mixed = slerp(a, b, torch.full((2000,), 0.25))
+        torch.testing.assert_close(mixed, 0.75 * a + 0.25 * b, rtol=1e-3, atol=1e-4)
+
+
+def test_slerp_of_short_vectors_is_that_of_long_ones() -> None:
+    a, b, alpha = random(3, 4, 8), random(3, 4, 8, seed=1), torch.tensor([0.2, 0.5, 0.8])
+    torch.testing.assert_close(slerp(1e-4 * a, 1e-4 * b, alpha), 1e-4 * slerp(a, b, alpha))
+
+
 def test_slerp_is_continuous_where_it_turns_linear() -> None:
     a = torch.tensor([[1.0, 0.0]], dtype=torch.float64)
     for angle in (0.9e-4, 1.1e-4, math.pi - 1.1e-3):
@@ -230,6 +244,26 @@ def test_further_parents_are_of_the_class_and_of_other_recordings_than_the_first
             assert fold == 1 + int(fs_id[1]) // 2
     used = Counter(other.name for pair in pairs for other in pair.others)
     assert len(used) > 20  # of 24
+
+
+def test_further_parents_are_as_different_as_the_class_allows() -> None:
+    """Of nine clips of other recordings than the first's: eight besides the second are all taken once."""
+    for pair in draw({"parents": 8}):
+        assert len({parent.name for parent in pair.parents}) == 8
+    rows = [(f"{c}{part}.wav", c, f"{c}{part}", 1) for c in range(2) for part in "abc"]  # two besides the first
+    for pair in draw({"parents": 3}, rows=rows):
+        assert len({parent.name for parent in pair.parents}) == 3
+    for pair in draw({"parents": 4}, rows=rows):  # one besides the first two: it comes twice
+        assert [parent.name for parent in pair.others] == [pair.others[0].name] * 2
+        assert pair.others[0].name not in (pair.parent_a, pair.parent_b)
+
+
+def test_the_seed_decides_strengths_and_further_parents() -> None:
+    changes = {"strength": [0.1, 0.9], "parents": 5, "method": "variation", "sampler": "heun"}
+    assert draw(changes) == draw(changes)
+    other = draw(changes, seed=1)
+    assert [pair.strength for pair in other] != [pair.strength for pair in draw(changes)]
+    assert draw(changes)[0].strength == round(draw(changes)[0].strength, 6)
 
 
 def test_a_single_recordings_further_parents_are_its_other_clips() -> None:

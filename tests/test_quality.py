@@ -232,6 +232,7 @@ def test_assess_leaves_out_what_is_undefined() -> None:
     assert names(1) == {"kid_train_test", "label_agreement"}
     distances = {"kid_test", "kad", "kid_train_test", "kid_ratio", "label_agreement"}
     balls = {"precision", "recall", "density", "coverage"}
+    assert names(2, test[:2]) == distances
     assert names(5) == distances
     assert names(6) == distances | balls
     assert names(6, test[:5]) == distances

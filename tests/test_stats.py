@@ -103,6 +103,16 @@ def test_sign_flip_of_many_folds_is_drawn_and_seeded() -> None:
     assert found[0] == pytest.approx(scipy_stats.ttest_1samp(differences, 0).pvalue, abs=0.02)
 
 
+def test_sign_flip_is_exact_up_to_16_folds_and_drawn_beyond() -> None:
+    """Patterns are drawn 99,999 times, and the one that was observed counts as well."""
+    differences = np.random.default_rng(3).normal(0.5, 1, 17)
+    for k, different in ((14, 1), (16, 1), (17, 3)):
+        found = [stats.sign_flip_test(differences[:k], np.random.default_rng(seed)) for seed in range(3)]
+        assert len(set(found)) == different
+        patterns = 2**k if different == 1 else 100_000
+        assert all(patterns * p == pytest.approx(round(patterns * p), abs=1e-6) for p in found)
+
+
 def test_mcnemar_counts_a_clip_once() -> None:
     class_id = np.zeros(12, dtype=np.int64)
     base, aug = np.zeros((1, 12), dtype=np.int64), np.zeros((1, 12), dtype=np.int64)
