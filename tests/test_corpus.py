@@ -204,6 +204,9 @@ def test_missing_audio_stops_or_is_left_out(tmp_path: Path) -> None:
         f"{tmp_path}/class 0/0-1.wav: not there, wanted the audio of 0-0-1.wav "
         "(data.skip: [missing] leaves such clips out)"
     )
+    in_layout = [replace(clip, in_root=False, path=f"audio/fold1/{clip.name}") for clip in clips]
+    with pytest.raises(StudyError, match=r"raw/audio/fold1/0-0-0.wav: not there, and neither is any other of 2 clips$"):
+        keep_present(in_layout, tmp_path / "raw", tmp_path, skip=True)
     first.unlink()
     with pytest.raises(StudyError, match=r"class 0/0-0.wav: not there, and neither is any other of 2 clips$"):
         keep_present(clips, tmp_path, tmp_path, skip=True)
@@ -241,6 +244,7 @@ def test_made_folds_keep_recordings_together_and_classes_even(n_folds: int) -> N
 
 
 def test_made_folds_need_a_recording_a_fold() -> None:
+    assert folds_of(make_folds(clips_of(3, 2), n_folds=3, seed=0)) == [1, 2, 3]
     with pytest.raises(StudyError, match=r"^data.n_folds: found 2 recordings of class class 0, wanted at least 3, one"):
         make_folds(clips_of(2, 9), n_folds=3, seed=0)
 

@@ -72,7 +72,10 @@ def test_slerp_of_parallel_vectors_whose_cosine_is_rounded_beyond_one() -> None:
 
 def test_slerp_of_short_vectors_is_that_of_long_ones() -> None:
     a, b, alpha = random(3, 4, 8), random(3, 4, 8, seed=1), torch.tensor([0.2, 0.5, 0.8])
-    torch.testing.assert_close(slerp(1e-4 * a, 1e-4 * b, alpha), 1e-4 * slerp(a, b, alpha))
+    torch.testing.assert_close(slerp(1e-4 * a, 1e-4 * b, alpha), 1e-4 * slerp(a, b, alpha), rtol=1e-4, atol=1e-9)
+    several = [1e-4 * a, 1e-4 * b, 1e-4 * random(3, 4, 8, seed=2)]
+    wanted = 1e-4 * mix([1e4 * one for one in several], alpha)
+    torch.testing.assert_close(mix(several, alpha), wanted, rtol=1e-4, atol=1e-9)
 
 
 def test_slerp_is_continuous_where_it_turns_linear() -> None:
@@ -285,6 +288,21 @@ def test_strength_and_further_parents_change_no_other_draw() -> None:
     assert drawn[59] == ("10-1-13-29.flac", "10-c.wav", "13-c.wav", 0.306541, 1777650256)
     assert sum(pair.seed for pair in plain) == 63021012515
     assert sum(pair.alpha for pair in plain) == pytest.approx(29.360594, abs=1e-6)
+
+
+def test_two_clips_of_one_recording_are_a_pair_within_it() -> None:
+    rows = [("a b/1.wav", 0, "a b/x", 1), ("a b/2.wav", 0, "a b/x", 1), ("s.wav", 1, "s", 1), ("t.wav", 1, "t", 2)]
+    pairs = draw({"single_recording": "within", "per_class": 4}, rows=rows)
+    for pair in pairs[:4]:
+        assert {pair.parent_a, pair.parent_b} == {"a b/1.wav", "a b/2.wav"}
+    assert pairs[0].name == "a_b_x-0-a_b_x-0.flac"  # no slashes, no spaces
+    (long,) = {
+        len(pair.name)
+        for pair in draw(
+            {"per_class": 1}, rows=[(f"{part}.wav", c, f"{part}{c}" * 40, 1) for c in range(2) for part in "ab"]
+        )
+    }
+    assert long == 60 + len("-0-") + 60 + len("-0.flac")
 
 
 def test_no_pairs_where_none_are_wanted() -> None:

@@ -166,6 +166,7 @@ def test_label_agreement_by_hand() -> None:
     overall, by_class = label_agreement(probabilities, np.array([0, 0, 2, 2]))
     assert overall == 0.5
     assert by_class == {0: 0.5, 2: 0.5}
+    assert label_agreement(probabilities, np.array([1, 1, 2, 0])) == (0.75, {0: 1.0, 1: 0.5, 2: 1.0})
     assert label_agreement(probabilities[:3], np.array([0, 1, 2])) == (1.0, {0: 1.0, 1: 1.0, 2: 1.0})
     with pytest.raises(ValueError, match="probabilities of 0 clips"):
         label_agreement(np.zeros((0, 3)), np.zeros(0, np.int64))

@@ -394,6 +394,22 @@ def test_the_noise_of_gaussian_data_is_of_the_levels_deviation(invert: Any) -> N
     assert float((noise / data).std()) < 1e-5  # it only scales
 
 
+def test_upwards_the_network_is_told_the_level_it_goes_to() -> None:
+    told: list[tuple[int, float]] = []
+
+    def denoise(x: torch.Tensor, index: int, alpha_bar: float) -> Denoised:
+        told.append((index, alpha_bar))
+        return Denoised(x, x)
+
+    ladder = even_ladder(3)
+    levels = ladder.alpha_bar
+    invert_ddim(images(), ladder, denoise)
+    assert told == [(2, levels[3]), (1, levels[2]), (0, levels[1])]
+    told.clear()
+    invert_fixed_point(images(), ladder, denoise, 2)
+    assert told == [(2, levels[3]), *[(2, levels[2])] * 2, *[(1, levels[1])] * 2, *[(0, levels[0])] * 2]
+
+
 def test_both_inversions_are_exact_where_the_velocity_is_constant() -> None:
     """Then every step is a turn by a known angle: a single evaluation tells it."""
 

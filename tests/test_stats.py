@@ -29,6 +29,8 @@ def test_accuracy_and_macro_f1_by_hand() -> None:
     assert stats.accuracy(class_id, predicted).tolist() == [1.0, 0.75, 0.0]
     # second row: class 0 has 1 hit of 1 guess and 2 clips, F1 2/3; class 1 has 2 hits of 3 guesses and 2 clips, 4/5
     np.testing.assert_allclose(stats.macro_f1(class_id, predicted, 3), [1.0, (2 / 3 + 4 / 5) / 2, 0.0])
+    single = np.array([0, 1, 1])  # a class of one clip counts like any other
+    np.testing.assert_allclose(stats.macro_f1(single, np.array([[0, 1, 0]]), 3), [2 / 3])
 
 
 def test_accuracy_is_of_the_last_axis() -> None:
@@ -81,7 +83,7 @@ def test_corrected_t_where_there_is_none() -> None:
     assert stats.corrected_t_test(np.zeros(3), 0.5) == 1.0
 
 
-@pytest.mark.parametrize(("k", "smallest"), [(1, 1.0), (2, 0.5), (3, 0.25), (10, 2 / 1024)])
+@pytest.mark.parametrize(("k", "smallest"), [(0, 1.0), (1, 1.0), (2, 0.5), (3, 0.25), (10, 2 / 1024)])
 def test_sign_flip_reaches_its_smallest_p(k: int, smallest: float) -> None:
     assert smallest_sign_flip_p(k) == pytest.approx(smallest)
     found = stats.sign_flip_test(np.linspace(0.01, 0.02, k), np.random.default_rng(0))
@@ -143,6 +145,7 @@ def test_bootstrap_of_two_recordings_is_binomial() -> None:
     assert values.tolist() == [0.0, 0.5, 1.0]
     np.testing.assert_allclose(counts / 8000, [0.25, 0.5, 0.25], atol=0.02)
     assert stats.percentile_interval(draws, 0.95) == (0.0, 1.0)
+    assert stats.percentile_interval(np.linspace(0, 1, 1001), 0.9) == pytest.approx((0.05, 0.95))
 
 
 def test_bootstrap_averages_seeds_and_folds() -> None:
@@ -209,6 +212,7 @@ def test_bootstrap_of_a_whole_data_set_is_quick() -> None:
 
 def test_draws_of_few_recordings_are_spread() -> None:
     assert stats.spread_factor(np.array([3.0])) == 1.0
+    assert stats.spread_factor(np.full(2, 4.0)) == pytest.approx(math.sqrt(2))
     assert stats.spread_factor(np.full(10, 4.0)) == pytest.approx(math.sqrt(10 / 9))
     # shares 1/2, 1/4, 1/4: 2/3 x (1 + 1/9 + 1/9) over 3/8
     assert stats.spread_factor(np.array([2.0, 1.0, 1.0])) == pytest.approx(math.sqrt(2 / 3 * 11 / 9 / (3 / 8)))
