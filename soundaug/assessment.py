@@ -14,7 +14,7 @@ from soundaug.features import MelFrontEnd
 from soundaug.interpolation import Pair
 from soundaug.packed import ClipSet
 from soundaug.params import Params
-from soundaug.quality import assess
+from soundaug.quality import assess, kernel_distance
 from soundaug.training import predict, train_classifier
 
 MAX_SHIFT = 0.25  # of a clip: a copy that starts this much earlier or later is still found
@@ -58,6 +58,23 @@ def assess_quality(
         label=f"generated clips alone, {label}",
     )
     return figures | {"accuracy_score": float(f"{alone.history[-1].test_accuracy:.6g}")}
+
+
+def assess_parents(
+    model: SoundClassifier, pairs: Sequence[Pair], resynthesized: ClipSet, train: ClipSet, test: ClipSet
+) -> dict[str, float]:
+    """KID to real test clips of the first parents, and of their sound made of their mels: what is left to a generator.
+
+    ``kid_parents`` tells what the choice of clips costs, ``kid_resynthesis`` what the way from mel to sound adds: one
+    that gave its parents back would have the latter as ``kid_test``. Nothing below 2 pairs or test clips.
+    """
+    if min(len(pairs), len(test)) < 2:
+        return {}
+    row_of = {name: row for row, name in enumerate(train.name.tolist())}
+    parents = train.mel[[row_of[pair.parent_a] for pair in pairs]]
+    reference = embed(model.to(choose_device()), test.mel)
+    found = {"kid_parents": parents, "kid_resynthesis": resynthesized.mel}
+    return {name: float(f"{kernel_distance(embed(model, mel), reference):.6g}") for name, mel in found.items()}
 
 
 def assess_copies(

@@ -32,7 +32,8 @@ P_VALUES = (
 GENERATED = (
     "accuracy_score: accuracy on real test clips of a classifier trained on generated clips alone (Ravuri & Vinyals "
     "2019). label_agreement: share of generated clips that the fold's own base classifier gives their class. KID: "
-    "kernel distance of that classifier's embeddings, of generated and of real training clips, to the real test clips. "
+    "kernel distance of that classifier's embeddings, of generated and of real training clips, to the real test clips; "
+    "kid_parents of the first parents, kid_resynthesis of their sound made of their mels. "
     "copies: share of generated clips nearer to a training clip than the nearest 1 % of real test clips are, tolerant "
     "of time shift; beyond recordings: to clips of other recordings than the parents'."
 )

@@ -8,7 +8,7 @@ from dataclasses import astuple, fields
 from pathlib import Path
 
 from soundaug.arms import run_folder
-from soundaug.assessment import assess_copies, assess_quality
+from soundaug.assessment import assess_copies, assess_parents, assess_quality
 from soundaug.classifier import load_classifier
 from soundaug.copies import ClosePair
 from soundaug.errors import run_stage
@@ -34,7 +34,9 @@ def main() -> None:
     model = load_classifier(model_path, params.classifier, params.features, n_classes)
     label = f"fold {args.fold} held out"
     figures = assess_quality(model, generated, train, test, n_classes, params, args.seed, label)
-    copies, closest = assess_copies(folder / "mels.npz", read_pairs(folder / "pairs.csv"), train, test, params)
+    pairs = read_pairs(folder / "pairs.csv")
+    figures |= assess_parents(model, pairs, ClipSet.load(folder / "resynthesis.npz"), train, test)
+    copies, closest = assess_copies(folder / "mels.npz", pairs, train, test, params)
     write_csv(
         folder / "closest.csv",
         [field.name for field in fields(ClosePair)],

@@ -12,7 +12,7 @@ import torch
 from fake_study import CLASSES
 from tiny import tiny_clips, tiny_params, write_params
 
-from soundaug.assessment import MAX_SHIFT, assess_copies, assess_quality
+from soundaug.assessment import MAX_SHIFT, assess_copies, assess_parents, assess_quality
 from soundaug.classifier import SoundClassifier, save_classifier
 from soundaug.errors import StudyError
 from soundaug.features import MelFrontEnd
@@ -44,6 +44,10 @@ def relabelled(class_id: Sequence[int] | np.ndarray) -> ClipSet:
     return ClipSet(TRAIN.mel, np.asarray(class_id), TRAIN.fs_id, TRAIN.name)
 
 
+def labels_of(clips: ClipSet) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    return clips.class_id, clips.fs_id, clips.name
+
+
 # quality
 
 
@@ -54,6 +58,20 @@ def test_real_clips_are_as_good_as_real_clips(model: SoundClassifier) -> None:
     assert figures["kid_test"] == figures["kid_train_test"]
     assert figures["precision"] > 0.7
     assert figures["recall"] > 0.7
+
+
+def test_what_parents_and_their_sound_leave_to_a_generator(model: SoundClassifier) -> None:
+    pairs = pairs_of([(row, 5) for row in range(36)])
+    yardstick = quality(model, TRAIN)["kid_train_test"]
+    given_back = assess_parents(model, pairs, TRAIN, TRAIN, TEST)
+    assert given_back == {"kid_parents": yardstick, "kid_resynthesis": yardstick}
+    noise = ClipSet(np.random.default_rng(0).normal(-20, 10, TRAIN.mel.shape).astype(np.float32), *labels_of(TRAIN))
+    lost = assess_parents(model, pairs, noise, TRAIN, TEST)
+    assert lost["kid_parents"] == yardstick
+    assert lost["kid_resynthesis"] == quality(model, noise)["kid_test"] > 3 * abs(yardstick)
+    one_class = assess_parents(model, pairs_of([(0, 5)] * 36), TRAIN, TRAIN, TEST)
+    assert one_class["kid_parents"] > 3 * abs(yardstick)
+    assert assess_parents(model, pairs[:1], TRAIN.take(np.arange(1)), TRAIN, TEST) == {}
 
 
 def test_the_accuracy_score_is_a_run_on_generated_clips_alone(model: SoundClassifier) -> None:
@@ -228,7 +246,7 @@ def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model: SoundClassifie
 def write_generated(pairs: list[Pair], mel: np.ndarray) -> None:
     folder = Path("data/generated/fold1")
     write_pairs(folder / "pairs.csv", pairs)
-    for name in ("mels.npz", "features.npz"):
+    for name in ("mels.npz", "features.npz", "resynthesis.npz"):
         write_mels(folder / name, mel, pairs)
 
 
@@ -237,6 +255,7 @@ def test_the_stage_writes_figures_and_the_closest_pairs(study: Params, capsys: p
     figures = json.loads(Path("data/generated/fold1/quality.json").read_text())
     assert figures["label_agreement"] == 1
     assert figures["copies"] == 0.5
+    assert figures["kid_resynthesis"] == figures["kid_test"] != figures["kid_parents"]
     assert 0 < figures["accuracy_score"] <= 1
     assert all(isinstance(value, float) for value in figures.values())
     with Path("data/generated/fold1/closest.csv").open(newline="") as file:
