@@ -6,6 +6,7 @@ Writes data/raw; a folder of the user's own (data.root) is listed there, its aud
 import argparse
 from pathlib import Path
 
+from soundaug.checksums import CHECKSUMS, write_checksums
 from soundaug.corpus import (
     EXCLUDED,
     TABLE,
@@ -37,6 +38,7 @@ def main() -> None:
             require_disjoint_recordings(clips, where)
         write_clips(raw / TABLE, clips)
         write_excluded(raw / EXCLUDED, listing.excluded)
+        write_checksums(raw / CHECKSUMS, clips, raw, Path(params.data.root))
     if listing.ignored:
         endings = ", ".join(f"{count} {ending or 'without one'}" for ending, count in listing.ignored.items())
         print(f"ignored {listing.ignored.total()} files that are no audio by their ending: {endings}")

@@ -69,7 +69,15 @@ def test_directory_in_urbansound8ks_layout(here: Path, capsys: pytest.CaptureFix
     assert lines[0] == "slice_file_name,fsID,start,end,salience,fold,classID,class,path"
     assert lines[1] == "100-0-0-0.wav,100,0.0,0.01,1,1,0,air_conditioner,audio/fold1/100-0-0-0.wav"
     assert all(audio_path(clip, Path("data/raw"), Path("own")).is_file() for clip in read_clips(TABLE))
-    assert sorted(file.name for file in Path("data").rglob("*.*")) == ["UrbanSound8K.csv", "excluded.csv"]
+    assert sorted(file.name for file in Path("data").rglob("*.*")) == ["MD5.csv", "UrbanSound8K.csv", "excluded.csv"]
+    checksums = Path("data/raw/metadata/MD5.csv").read_text().splitlines()
+    path = Path("own/audio/fold1/100-0-0-0.wav")
+    assert checksums[:2] == ["name,md5", f"100-0-0-0.wav,{hashlib.md5(path.read_bytes()).hexdigest()}"]
+    assert len(checksums) == 31
+    path.write_bytes(path.read_bytes() + b"more")  # told by the table alone: whoever reads sounds depends on it
+    fetch.main()
+    again = Path("data/raw/metadata/MD5.csv").read_text().splitlines()
+    assert [one == other for one, other in zip(checksums, again, strict=True)] == [True, False] + [True] * 29
     assert Path("data/raw/excluded.csv").read_text(encoding="utf-8") == "name,reason\n"
 
 
