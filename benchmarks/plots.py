@@ -110,8 +110,8 @@ def plot_scale(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
         if last["seconds"] > 0:
             above.axline((0, 0), (last["clips"], last["seconds"]), color="grey", linestyle=":", linewidth=1)
         above.set_title(str(stage), fontsize="medium")
-        above.set(ylabel="seconds", ylim=(0, None), xlim=(0, None))
-        below.set(xlabel="clips", ylabel="peak memory, MB", ylim=(0, None))
+        above.set(ylabel="seconds", ylim=(0, 1.08 * part["seconds"].max()), xlim=(0, None))
+        below.set(xlabel="clips", ylabel="peak memory, MB", ylim=(0, 1.08 * part["peak_mb"].max()))
     sns.despine(figure)
     _save(path, figure)
 
