@@ -60,15 +60,15 @@ class Cost(NamedTuple):
 
 
 class Line(NamedTuple):
-    """Least squares through a stage's costs; ``curve`` is the last size's seconds over what the line through the two
-    smallest sizes says: 1 is linear."""
+    """Least squares through a stage's costs; ``exponent`` is that of the power of the clips that its seconds follow: 1
+    where they double with them, 0 where they stay."""
 
     stage: str
     fixed_seconds: float
     ms_a_clip: float
     fixed_mb: float
     kb_a_clip: float
-    curve: float
+    exponent: float
 
 
 def params_at(values: Mapping[str, Any], recordings: int) -> dict[str, Any]:
@@ -131,10 +131,9 @@ def fit(costs: Sequence[Cost]) -> list[Line]:
         chosen = sorted(cost for cost in costs if cost.stage == stage)
         clips, seconds, memory = (np.array([getattr(c, of) for c in chosen]) for of in ("clips", "seconds", "peak_mb"))
         (slope, fixed), (growth, base) = (np.polyfit(clips, values, 1) for values in (seconds, memory))
-        start = np.polyfit(clips[:2], seconds[:2], 1)
-        curve = seconds[-1] / max(1e-9, np.polyval(start, clips[-1]))
+        exponent = np.polyfit(np.log(clips), np.log(np.maximum(seconds, 0.01)), 1)[0]
         lines.append(
-            Line(stage, *(round(float(v), 3) + 0.0 for v in (fixed, 1000 * slope, base, 1000 * growth, curve)))
+            Line(stage, *(round(float(v), 3) + 0.0 for v in (fixed, 1000 * slope, base, 1000 * growth, exponent)))
         )
     return lines
 
@@ -165,7 +164,7 @@ def main() -> None:
         for line in lines:
             print(
                 f"{line.stage}: {line.fixed_seconds:.1f} s + {line.ms_a_clip:.2f} ms a clip "
-                f"({line.curve:.2f} of linear), {line.fixed_mb:.0f} MB + {line.kb_a_clip:.1f} kB a clip"
+                f"(power {line.exponent:.2f}), {line.fixed_mb:.0f} MB + {line.kb_a_clip:.1f} kB a clip"
             )
     status = max(cost for cost in costs if cost.stage == STATUS).seconds
     if status > args.most_status:

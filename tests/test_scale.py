@@ -102,9 +102,9 @@ def test_lines_through_the_figures() -> None:
     costs = [Cost(n, "one", 3 + 0.002 * n, 200 + 0.05 * n) for n in (400, 100, 200)]
     costs += [Cost(n, "two", n * n / 1e4, 50) for n in (100, 200, 400)]
     one, two = fit(costs)
-    assert one == pytest.approx(("one", 3.0, 2.0, 200.0, 50.0, 1.0))
+    assert one == pytest.approx(("one", 3.0, 2.0, 200.0, 50.0, 0.124))
     assert (two.fixed_mb, two.kb_a_clip) == (50.0, 0.0)
-    assert two.curve == pytest.approx(16 / 10)  # 1 and 4 s go on to 10 s, not 16
+    assert two.exponent == pytest.approx(2)
 
 
 def test_the_table_the_picture_and_a_slow_status(
@@ -123,7 +123,7 @@ def test_the_table_the_picture_and_a_slow_status(
     monkeypatch.setattr(sys, "argv", [*arguments, "9"])
     scale.main()
     assert asked == [1080, 2160, 4320, 8730]
-    assert "fetch: 0.0 s + 10.00 ms a clip (1.00 of linear), 300 MB + 0.0 kB a clip" in capsys.readouterr().out
+    assert "fetch: 0.0 s + 10.00 ms a clip (power 1.00), 300 MB + 0.0 kB a clip" in capsys.readouterr().out
     assert (tmp_path / "reports/benchmarks/scale.png").read_bytes().startswith(b"\x89PNG")
     assert len((tmp_path / "reports/benchmarks/scale.csv").read_text().splitlines()) == 9
     monkeypatch.setattr(sys, "argv", [*arguments, "5"])
