@@ -1,5 +1,8 @@
 """Work side by side: in order, on every core, with one torch thread each."""
 
+import os
+import subprocess
+import sys
 import threading
 import time
 
@@ -86,3 +89,21 @@ def test_only_some_are_held_however_many_there_are(two_threads: None) -> None:
 @pytest.mark.parametrize(("items", "threads"), [(1, 2), (2, 1), (5, 1)])
 def test_fewer_items_than_cores_have_all_of_them(two_threads: None, items: int, threads: int) -> None:
     assert list(side_by_side(lambda _: torch.get_num_threads(), range(items), "test")) == [threads] * items
+
+
+@pytest.mark.parametrize(
+    ("given", "wanted"),
+    [
+        ({}, ("1000", None)),
+        ({"GOMP_SPINCOUNT": "7"}, ("7", None)),
+        ({"OMP_WAIT_POLICY": "passive"}, (None, "passive")),
+    ],
+)
+def test_threads_spin_for_a_moment_unless_the_user_says_how_they_wait(
+    given: dict[str, str], wanted: tuple[str | None, str | None]
+) -> None:
+    kept = {name: value for name, value in os.environ.items() if name not in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")}
+    script = "import soundaug, os; print(os.environ.get('GOMP_SPINCOUNT'), os.environ.get('OMP_WAIT_POLICY'))"
+    command = [sys.executable, "-c", script]
+    done = subprocess.run(command, env=kept | given, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == [str(value) for value in wanted]
