@@ -91,7 +91,7 @@ def plot_speed(path: Path, comparisons: Sequence[Comparison]) -> None:
     for row, one in enumerate(comparisons):
         axes.annotate(f" {one.ratio:.1f} x {one.against}", (one.theirs, row - 0.27), va="center", fontsize="small")
     axes.set_xlim(right=max(one.theirs for one in comparisons) * 50)
-    axes.legend(title="", loc="lower right")
+    axes.legend(title="", loc="upper right")
     sns.despine(figure)
     _save(path, figure)
 
