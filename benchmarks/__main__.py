@@ -10,8 +10,8 @@ import sys
 
 from benchmarks.comparison import FOLDER, Comparison, read_comparison
 from benchmarks.plots import plot_speed
-from soundaug.errors import StudyError, run_stage
-from soundaug.outputs import write_table
+from soundaug.running.errors import StudyError, run_stage
+from soundaug.running.outputs import write_table
 
 NAMES = ("featurize", "invert", "generate", "train", "repro")
 

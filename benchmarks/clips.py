@@ -4,9 +4,9 @@ from pathlib import Path
 
 import numpy as np
 
-from soundaug.audio import fit, read_mono
-from soundaug.corpus import TABLE, audio_path, read_clips
 from soundaug.params import Params
+from soundaug.sound.audio import fit, read_mono
+from soundaug.sources.corpus import TABLE, audio_path, read_clips
 
 RAW = Path("data/raw")
 

@@ -4,7 +4,7 @@ import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 
-from soundaug.outputs import read_rows, write_table
+from soundaug.running.outputs import read_rows, write_table
 
 FOLDER = Path("reports/benchmarks/speed")
 

@@ -12,13 +12,13 @@ from pathlib import Path
 import torch
 
 from benchmarks.measure import flop, timed
-from soundaug.classifier import build_classifier
-from soundaug.codec import MelScaling
-from soundaug.device import autocast, choose_device
-from soundaug.diffusion import build_unet, place
-from soundaug.errors import StudyError, run_stage
+from soundaug.classification.classifier import build_classifier
+from soundaug.diffusion.codec import MelScaling
+from soundaug.diffusion.model import build_unet, place
+from soundaug.generator.starting_point import window_columns
 from soundaug.params import Params, load_params
-from soundaug.starting_point import window_columns
+from soundaug.running.device import autocast, choose_device
+from soundaug.running.errors import StudyError, run_stage
 
 CLASSES = 10
 TRAINING = 3  # times a forward pass: backward is twice as much

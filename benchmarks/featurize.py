@@ -16,11 +16,11 @@ from benchmarks.clips import read_waveforms, spread_paths
 from benchmarks.comparison import Comparison
 from benchmarks.measure import fft_peak, read_rate, timed_in_turn
 from benchmarks.plain import ClipFiles
-from soundaug.audio import ClipProblem, fit
-from soundaug.errors import run_stage
-from soundaug.features import MelFrontEnd, mels_of_files
-from soundaug.outputs import write_csv
 from soundaug.params import Features, load_params
+from soundaug.running.errors import run_stage
+from soundaug.running.outputs import write_csv
+from soundaug.sound.audio import ClipProblem, fit
+from soundaug.sound.features import MelFrontEnd, mels_of_files
 
 REPORTS = Path("reports/benchmarks")
 RATE = 44100

@@ -27,19 +27,19 @@ from benchmarks.comparison import Comparison
 from benchmarks.measure import flop, matmul_peak, product_dtype, time_by_kind, timed
 from benchmarks.plots import plot_costs, plot_factors
 from benchmarks.study import Study
-from soundaug.audio import from_pcm16
-from soundaug.codec import Codec
-from soundaug.device import autocast, choose_device
-from soundaug.diffusion import Told, Unet, ask, diffusion_loss, load_generator, place
-from soundaug.encoder import load_encoder
-from soundaug.errors import run_stage
-from soundaug.generation import Parents, generate
+from soundaug.classification.encoder import load_encoder
+from soundaug.diffusion.codec import Codec
+from soundaug.diffusion.model import Told, Unet, ask, diffusion_loss, load_generator, place
+from soundaug.diffusion.schedule import Schedule
+from soundaug.generation.methods import Parents, generate
+from soundaug.generation.sampling import Sampler
 from soundaug.interpolation import Pair
-from soundaug.mel_to_audio import MelToAudio, sound
-from soundaug.outputs import write_csv
+from soundaug.inversion.mel_to_audio import MelToAudio, sound
 from soundaug.params import Generate, load_params
-from soundaug.sampling import Sampler
-from soundaug.schedule import Schedule
+from soundaug.running.device import autocast, choose_device
+from soundaug.running.errors import run_stage
+from soundaug.running.outputs import write_csv
+from soundaug.sound.audio import from_pcm16
 
 REPORTS = Path("reports/benchmarks")
 STUDY_PER_CLASS = 100  # clips a class of the published study, by which its parents are counted

@@ -26,8 +26,8 @@ from typing import NamedTuple
 
 import yaml
 
-from soundaug.errors import StudyError, run_stage
-from soundaug.outputs import write_table
+from soundaug.running.errors import StudyError, run_stage
+from soundaug.running.outputs import write_table
 
 ROOT = Path(__file__).parents[1]
 STARTED = "Running stage '"

@@ -20,13 +20,13 @@ from benchmarks.clips import read_waveforms, spread_paths
 from benchmarks.comparison import Comparison
 from benchmarks.measure import fft_peak, timed
 from benchmarks.plots import plot_convergence
-from soundaug.errors import run_stage
-from soundaug.features import MelFrontEnd
-from soundaug.mel_to_audio import MelToAudio
-from soundaug.outputs import write_csv
+from soundaug.inversion.mel_to_audio import MelToAudio
 from soundaug.params import Features, Invert, Params, load_params
-from soundaug.phase import Stft, admm, griffin_lim, spectral_convergence_db
-from soundaug.threads import over_cores
+from soundaug.running.errors import run_stage
+from soundaug.running.outputs import write_csv
+from soundaug.running.threads import over_cores
+from soundaug.sound.features import MelFrontEnd
+from soundaug.sound.phase import Stft, admm, griffin_lim, spectral_convergence_db
 
 REPORTS = Path("reports/benchmarks")
 SECONDS = 4.0

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from benchmarks.plots import plot_ladder
-from soundaug.errors import StudyError, run_stage
-from soundaug.outputs import read_json, write_table
 from soundaug.params import Classifier, Params, load_params
+from soundaug.running.errors import StudyError, run_stage
+from soundaug.running.outputs import read_json, write_table
 
 LADDER = Path("reports/ladder")
 PUBLISHED = Path("presets/published.yaml")

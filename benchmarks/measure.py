@@ -12,7 +12,7 @@ import torch
 from torch.profiler import ProfilerActivity, profile
 from torch.utils.flop_counter import FlopCounterMode
 
-from soundaug.device import autocast
+from soundaug.running.device import autocast
 
 PEAK_SIDES = (1024, 2048, 4096)  # of the square matrices whose product gives the peak
 PEAK_FRAMES = (16, 64, 256, 1024)  # that are transformed at once

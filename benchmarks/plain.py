@@ -15,10 +15,10 @@ import torchaudio
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader, Dataset
 
-from soundaug.batches import n_steps
-from soundaug.classifier import SoundClassifier
-from soundaug.features import MelFrontEnd
+from soundaug.classification.batches import n_steps
+from soundaug.classification.classifier import SoundClassifier
 from soundaug.params import Features, Training
+from soundaug.sound.features import MelFrontEnd
 
 
 class ClipFiles(Dataset[tuple[torch.Tensor, int]]):

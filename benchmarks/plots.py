@@ -12,7 +12,7 @@ import pandas as pd
 import seaborn as sns
 
 from benchmarks.comparison import Comparison
-from soundaug.outputs import whole
+from soundaug.running.outputs import whole
 
 DPI = 150
 

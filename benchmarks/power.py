@@ -16,13 +16,13 @@ from tqdm import tqdm
 
 from benchmarks.plots import plot_power
 from benchmarks.simulated_study import Design, Spread, first_seeds, fit, simulate
-from soundaug import stats
-from soundaug.errors import run_stage
-from soundaug.evaluation import load_study
-from soundaug.foreign import reading
-from soundaug.outputs import write_csv, write_json
 from soundaug.params import load_params
-from soundaug.stats import FoldPredictions
+from soundaug.reporting.evaluation import load_study
+from soundaug.running.errors import run_stage
+from soundaug.running.foreign import reading
+from soundaug.running.outputs import write_csv, write_json
+from soundaug.statistics import stats
+from soundaug.statistics.stats import FoldPredictions
 
 REPORTS = Path("reports/statistics")
 LEVEL = 0.05

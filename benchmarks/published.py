@@ -8,11 +8,11 @@ import torch
 from diffusers import DDIMScheduler, DDPMScheduler, UNet2DModel
 from PIL import Image
 
-from soundaug.codec import ClipScaling
-from soundaug.generator_training import Clips, GeneratorTraining
+from soundaug.diffusion.codec import ClipScaling
+from soundaug.diffusion.schedule import Schedule
+from soundaug.generator.starting_point import StartingPoint
+from soundaug.generator.training import Clips, GeneratorTraining
 from soundaug.params import Features, Generator
-from soundaug.schedule import Schedule
-from soundaug.starting_point import StartingPoint
 
 CHANNELS = (32, 64, 96)
 TOP_DB = 80.0  # below a clip's maximum, what an image spans: audio-diffusion's default

@@ -13,10 +13,10 @@ from pathlib import Path
 
 from benchmarks.comparison import Comparison
 from benchmarks.measure import timed
-from soundaug.environment import stage_usage
-from soundaug.errors import StudyError, run_stage
-from soundaug.outputs import write_csv
 from soundaug.params import load_params
+from soundaug.reporting.environment import stage_usage
+from soundaug.running.errors import StudyError, run_stage
+from soundaug.running.outputs import write_csv
 
 REPORTS = Path("reports/benchmarks")
 DVC = ("-m", "dvc")

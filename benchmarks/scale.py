@@ -23,10 +23,10 @@ import numpy as np
 import yaml
 
 from benchmarks.plots import plot_scale
-from soundaug.errors import StudyError, run_stage
-from soundaug.outputs import read_json, read_rows, write_csv
-from soundaug.synthetic import CLASS_NAMES
-from soundaug.usage import FOLDER
+from soundaug.running.errors import StudyError, run_stage
+from soundaug.running.outputs import read_json, read_rows, write_csv
+from soundaug.running.usage import FOLDER
+from soundaug.sources.synthetic import CLASS_NAMES
 
 ROOT = Path(__file__).parents[1]
 REPORTS = Path("reports/benchmarks")

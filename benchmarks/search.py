@@ -14,13 +14,13 @@ import numpy as np
 import yaml
 
 from benchmarks.plots import plot_clips, plot_recordings
-from soundaug import stats
-from soundaug.audit import audit
-from soundaug.errors import StudyError, run_stage
-from soundaug.evaluation import Study, compute_metrics, load_study
-from soundaug.outputs import read_rows, whole, write_json, write_table
-from soundaug.packed import fold_by_name
+from soundaug.audit.checks import audit
+from soundaug.folds.packed import fold_by_name
 from soundaug.params import Params, load_params, parse_params
+from soundaug.reporting.evaluation import Study, compute_metrics, load_study
+from soundaug.running.errors import StudyError, run_stage
+from soundaug.running.outputs import read_rows, whole, write_json, write_table
+from soundaug.statistics import stats
 
 PRESET = Path("presets/subset.yaml")
 DATA = Path("data")

@@ -9,8 +9,8 @@ from statistics import NormalDist
 import numpy as np
 from numpy.typing import NDArray
 
-from soundaug.errors import StudyError
-from soundaug.stats import FoldPredictions
+from soundaug.running.errors import StudyError
+from soundaug.statistics.stats import FoldPredictions
 
 NORMAL = NormalDist()
 BISECTIONS = 40

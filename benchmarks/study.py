@@ -8,14 +8,14 @@ import torch
 from diffusers import UNet2DModel
 
 from benchmarks import published
-from soundaug.assessment import assess_quality
-from soundaug.classifier import SoundClassifier, load_classifier
-from soundaug.diffusion import Told
-from soundaug.features import MelFrontEnd, mels_of_waveforms
-from soundaug.generator_training import Clips, validation_recordings
+from soundaug.classification.classifier import SoundClassifier, load_classifier
+from soundaug.diffusion.model import Told
+from soundaug.folds.packed import ClipSet, class_list, split
+from soundaug.generator.training import Clips, validation_recordings
 from soundaug.interpolation import Pair, draw_pairs
-from soundaug.packed import ClipSet, class_list, split
+from soundaug.judging.assessment import assess_quality
 from soundaug.params import Params
+from soundaug.sound.features import MelFrontEnd, mels_of_waveforms
 
 FEATURES = Path("data/features")
 

@@ -18,18 +18,18 @@ import torch
 from benchmarks.comparison import Comparison
 from benchmarks.measure import flop, matmul_peak, product_dtype
 from benchmarks.plain import ClipFiles, train_plainly
-from soundaug.audio import ClipProblem
-from soundaug.batches import n_steps
-from soundaug.classifier import build_classifier
-from soundaug.corpus import TABLE, Clip, audio_path, class_names, random_split, read_clips
-from soundaug.device import choose_device
-from soundaug.errors import run_stage
-from soundaug.features import MelFrontEnd, mels_of_files
-from soundaug.minimums import require_enough
-from soundaug.outputs import write_csv
-from soundaug.packed import ClipSet
+from soundaug.classification.batches import n_steps
+from soundaug.classification.classifier import build_classifier
+from soundaug.classification.training import train_classifier
+from soundaug.folds.packed import ClipSet
 from soundaug.params import Params, load_params
-from soundaug.training import train_classifier
+from soundaug.running.device import choose_device
+from soundaug.running.errors import run_stage
+from soundaug.running.outputs import write_csv
+from soundaug.sound.audio import ClipProblem
+from soundaug.sound.features import MelFrontEnd, mels_of_files
+from soundaug.sources.corpus import TABLE, Clip, audio_path, class_names, random_split, read_clips
+from soundaug.statistics.minimums import require_enough
 
 RAW = Path("data/raw")
 REPORTS = Path("reports/benchmarks")

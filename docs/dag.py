@@ -13,7 +13,7 @@ from grandalf.graphs import Edge, Graph, Vertex
 from grandalf.layouts import SugiyamaLayout
 from grandalf.routing import EdgeViewer, route_with_lines
 
-from soundaug.outputs import whole
+from soundaug.running.outputs import whole
 
 ROOT = Path(__file__).parents[1]
 PICTURE = ROOT / "docs/images/dag.svg"

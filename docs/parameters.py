@@ -6,8 +6,8 @@ from typing import Any
 
 import yaml
 
-from soundaug.outputs import whole
 from soundaug.params import Params
+from soundaug.running.outputs import whole
 
 PAGE = Path(__file__).with_name("parameters.md")
 QUICK = Path(__file__).parents[1] / "presets/quick.yaml"

@@ -8,13 +8,13 @@ from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
-from soundaug.clips import read_sound, sample_clips, sounds_in, write_sound
-from soundaug.errors import StudyError, run_stage
 from soundaug.images import audio_diffusion, riffusion
 from soundaug.images.audio_diffusion import MelParams
 from soundaug.images.files import kind_of, open_image, save_image
 from soundaug.images.riffusion import SpectrogramParams
 from soundaug.images.sound import image_of, sound_of
+from soundaug.running.errors import StudyError, run_stage
+from soundaug.sound.excerpts import read_sound, sample_clips, sounds_in, write_sound
 from soundaug.stylizer.commands import add_commands
 
 FORMATS = ("riffusion", "audio-diffusion")

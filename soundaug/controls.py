@@ -8,12 +8,12 @@ import torch
 import torchaudio
 from tqdm import tqdm
 
-from soundaug.audio import fit, read_mono
-from soundaug.corpus import TABLE, audio_path, read_clips
-from soundaug.features import MelFrontEnd, mels_of_waveforms
+from soundaug.folds.packed import ClipSet
 from soundaug.interpolation import Pair
-from soundaug.packed import ClipSet
 from soundaug.params import Control, Params, SpecAugment, Waveform
+from soundaug.sound.audio import fit, read_mono
+from soundaug.sound.features import MelFrontEnd, mels_of_waveforms
+from soundaug.sources.corpus import TABLE, audio_path, read_clips
 
 RAW = Path("data/raw")
 

@@ -11,10 +11,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from soundaug.errors import StudyError
-from soundaug.foreign import reason
-from soundaug.outputs import write_csv
 from soundaug.params import Generate
+from soundaug.running.errors import StudyError
+from soundaug.running.foreign import reason
+from soundaug.running.outputs import write_csv
 
 
 class Parent(NamedTuple):

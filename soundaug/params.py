@@ -11,8 +11,8 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
-from soundaug.errors import StudyError
-from soundaug.foreign import LONGEST_VALUE, brief, reason
+from soundaug.running.errors import StudyError
+from soundaug.running.foreign import LONGEST_VALUE, brief, reason
 
 PARAMS_FILE = Path("params.yaml")
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from soundaug.packed import ClipSet
+from soundaug.folds.packed import ClipSet
 from soundaug.params import PseudoLabel
 
 

@@ -7,15 +7,15 @@ import argparse
 from dataclasses import astuple, fields
 from pathlib import Path
 
-from soundaug.arms import run_folder
-from soundaug.assessment import assess_copies, assess_parents, assess_quality
-from soundaug.classifier import load_classifier
-from soundaug.copies import ClosePair
-from soundaug.errors import run_stage
+from soundaug.classification.arms import run_folder
+from soundaug.classification.classifier import load_classifier
+from soundaug.folds.packed import ClipSet, class_list, split
 from soundaug.interpolation import read_pairs
-from soundaug.outputs import write_csv, write_json
-from soundaug.packed import ClipSet, class_list, split
+from soundaug.judging.assessment import assess_copies, assess_parents, assess_quality
+from soundaug.judging.copies import ClosePair
 from soundaug.params import load_params
+from soundaug.running.errors import run_stage
+from soundaug.running.outputs import write_csv, write_json
 
 FEATURES = Path("data/features")
 

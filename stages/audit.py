@@ -6,11 +6,11 @@ Reads data/features, data/generated, data/models and data/runs; writes audit.jso
 import argparse
 from pathlib import Path
 
-from soundaug.audit import audit
-from soundaug.errors import run_stage
-from soundaug.near_duplicates import look_for, refuse, write_pairs
-from soundaug.outputs import write_json
+from soundaug.audit.checks import audit
+from soundaug.audit.near_duplicates import look_for, refuse, write_pairs
 from soundaug.params import load_params
+from soundaug.running.errors import run_stage
+from soundaug.running.outputs import write_json
 
 DATA = Path("data")
 REPORTS = Path("reports")

@@ -6,7 +6,11 @@ Reads data/raw, data/features, data/generated and data/models/generator, writes 
 import argparse
 from pathlib import Path
 
-from soundaug.demonstration import (
+from soundaug.folds.packed import class_list, split
+from soundaug.generation.methods import load_sampler
+from soundaug.interpolation import read_pairs
+from soundaug.inversion.mel_to_audio import MelToAudio
+from soundaug.listening.demonstration import (
     Player,
     closest_sounds,
     first_of_each_class,
@@ -14,15 +18,11 @@ from soundaug.demonstration import (
     mixture_sounds,
     pair_sounds,
 )
-from soundaug.errors import run_stage
-from soundaug.examples import load_closest
-from soundaug.features import MelFrontEnd
-from soundaug.generation import load_sampler
-from soundaug.interpolation import read_pairs
-from soundaug.mel_to_audio import MelToAudio
-from soundaug.packed import class_list, split
+from soundaug.listening.examples import load_closest
+from soundaug.listening.sounds import write_sounds
 from soundaug.params import load_params
-from soundaug.sounds import write_sounds
+from soundaug.running.errors import run_stage
+from soundaug.sound.features import MelFrontEnd
 
 FEATURES, RAW, GENERATED = Path("data/features"), Path("data/raw"), Path("data/generated")
 

@@ -8,17 +8,17 @@ figures/ to reports/. Nothing where a leak is found.
 import argparse
 from pathlib import Path
 
-from soundaug import evaluation, generator_report, plots, report
-from soundaug.audit import audit
-from soundaug.environment import environment, stage_usage
-from soundaug.errors import run_stage
-from soundaug.examples import load_closest, load_examples
-from soundaug.near_duplicates import read_closeness
-from soundaug.outputs import whole, write_json, write_table
-from soundaug.page.document import render_page
-from soundaug.page.sections import Results
+from soundaug.audit.checks import audit
+from soundaug.audit.near_duplicates import read_closeness
+from soundaug.listening.examples import load_closest, load_examples
+from soundaug.listening.sounds import read_sounds
 from soundaug.params import load_params
-from soundaug.sounds import read_sounds
+from soundaug.reporting import evaluation, generator_report, plots, report
+from soundaug.reporting.environment import environment, stage_usage
+from soundaug.reporting.page.document import render_page
+from soundaug.reporting.page.sections import Results
+from soundaug.running.errors import run_stage
+from soundaug.running.outputs import whole, write_json, write_table
 from soundaug.stylizer.report import curve_rows, load_stylized
 
 DATA = Path("data")

@@ -6,8 +6,13 @@ Reads data/raw, writes data/features.
 import argparse
 from pathlib import Path
 
-from soundaug.audio import ClipProblem
-from soundaug.corpus import (
+from soundaug.folds.packed import ClipSet, fold_file
+from soundaug.params import load_params
+from soundaug.running.errors import StudyError, run_stage
+from soundaug.running.outputs import whole, write_json
+from soundaug.sound.audio import ClipProblem
+from soundaug.sound.features import MelFrontEnd, mels_of_files
+from soundaug.sources.corpus import (
     EXCLUDED,
     TABLE,
     Clip,
@@ -18,13 +23,8 @@ from soundaug.corpus import (
     read_excluded,
     write_excluded,
 )
-from soundaug.errors import StudyError, run_stage
-from soundaug.features import MelFrontEnd, mels_of_files
-from soundaug.minimums import require_enough
-from soundaug.outputs import whole, write_json
-from soundaug.packed import ClipSet, fold_file
-from soundaug.params import load_params
-from soundaug.proof import what_folds_can_prove
+from soundaug.statistics.minimums import require_enough
+from soundaug.statistics.proof import what_folds_can_prove
 
 RAW = Path("data/raw")
 FEATURES = Path("data/features")

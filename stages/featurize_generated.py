@@ -10,15 +10,15 @@ from pathlib import Path
 
 import numpy as np
 
-from soundaug.audio import from_pcm16
-from soundaug.clip_archive import read_archived
-from soundaug.corpus import layout_path
-from soundaug.errors import run_stage
-from soundaug.features import MelFrontEnd, mels_of_waveforms
-from soundaug.foreign import reading
+from soundaug.folds.packed import save_clips
 from soundaug.interpolation import read_pairs
-from soundaug.packed import save_clips
 from soundaug.params import load_params
+from soundaug.running.errors import run_stage
+from soundaug.running.foreign import reading
+from soundaug.sound.audio import from_pcm16
+from soundaug.sound.clip_archive import read_archived
+from soundaug.sound.features import MelFrontEnd, mels_of_waveforms
+from soundaug.sources.corpus import layout_path
 
 PART = 256  # clips whose samples are held at once
 

@@ -6,8 +6,11 @@ Writes data/raw; a folder of the user's own (data.root) is listed there, its aud
 import argparse
 from pathlib import Path
 
-from soundaug.checksums import CHECKSUMS, write_checksums
-from soundaug.corpus import (
+from soundaug.params import load_params
+from soundaug.running.errors import StudyError, run_stage
+from soundaug.running.outputs import whole
+from soundaug.sources.checksums import CHECKSUMS, write_checksums
+from soundaug.sources.corpus import (
     EXCLUDED,
     TABLE,
     class_names,
@@ -16,10 +19,7 @@ from soundaug.corpus import (
     write_clips,
     write_excluded,
 )
-from soundaug.errors import StudyError, run_stage
-from soundaug.outputs import whole
-from soundaug.params import load_params
-from soundaug.sources import list_clips
+from soundaug.sources.kinds import list_clips
 
 RAW = Path("data/raw")
 

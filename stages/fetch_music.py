@@ -6,10 +6,10 @@ Writes data/music; nothing is downloaded.
 import argparse
 from pathlib import Path
 
-from soundaug.errors import run_stage
 from soundaug.music import play_bach, play_corpus
-from soundaug.outputs import whole
 from soundaug.params import load_params
+from soundaug.running.errors import run_stage
+from soundaug.running.outputs import whole
 
 MUSIC = Path("data/music")
 

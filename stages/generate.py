@@ -12,18 +12,19 @@ from statistics import fmean
 import numpy as np
 import torch
 
-from soundaug import generation, sampling, solvers
-from soundaug.errors import run_stage
-from soundaug.features import MelFrontEnd
-from soundaug.generation import generate, load_sampler
+from soundaug.classification.training import predict
+from soundaug.folds.packed import class_list, fold_by_name, save_clips, split
+from soundaug.generation import methods as generation
+from soundaug.generation import sampling, solvers
+from soundaug.generation.methods import generate, load_sampler
+from soundaug.generation.selection import best_candidates, load_selector
 from soundaug.interpolation import draw_pairs, write_pairs
-from soundaug.outputs import write_json
-from soundaug.packed import class_list, fold_by_name, save_clips, split
 from soundaug.params import load_params
-from soundaug.processes import is_main, relaunch
-from soundaug.scratch import Scratch
-from soundaug.selection import best_candidates, load_selector
-from soundaug.training import predict
+from soundaug.running.errors import run_stage
+from soundaug.running.outputs import write_json
+from soundaug.running.processes import is_main, relaunch
+from soundaug.running.scratch import Scratch
+from soundaug.sound.features import MelFrontEnd
 
 FEATURES = Path("data/features")
 CODE = [

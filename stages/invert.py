@@ -10,18 +10,18 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from soundaug.clip_archive import write_archive
-from soundaug.corpus import Clip, layout_path
-from soundaug.decoding_faults import faulty
-from soundaug.errors import run_stage
-from soundaug.features import MelFrontEnd
+from soundaug.folds.packed import fold_file, folds_of
+from soundaug.folds.packed_mels import PackedMels
 from soundaug.interpolation import read_pairs
-from soundaug.mel_to_audio import MelToAudio, RoundTrip, mean_errors, sounds
-from soundaug.outputs import write_json
-from soundaug.packed import fold_file, folds_of
-from soundaug.packed_mels import PackedMels
+from soundaug.inversion.decoding_faults import faulty
+from soundaug.inversion.mel_to_audio import MelToAudio, RoundTrip, mean_errors, sounds
 from soundaug.params import load_params
-from soundaug.rows import save_rows
+from soundaug.running.errors import run_stage
+from soundaug.running.outputs import write_json
+from soundaug.running.rows import save_rows
+from soundaug.sound.clip_archive import write_archive
+from soundaug.sound.features import MelFrontEnd
+from soundaug.sources.corpus import Clip, layout_path
 
 FEATURES = Path("data/features")
 

@@ -6,11 +6,11 @@ Reads data/music and data/models/stylizer, or the model that stylize.model names
 import argparse
 from pathlib import Path
 
-from soundaug.clips import read_sound
-from soundaug.errors import run_stage
 from soundaug.music import BACH, PIECES, read_pieces
-from soundaug.outputs import whole
 from soundaug.params import load_params
+from soundaug.running.errors import run_stage
+from soundaug.running.outputs import whole
+from soundaug.sound.excerpts import read_sound
 from soundaug.stylizer import assessment
 from soundaug.stylizer.chroma import chroma_of
 from soundaug.stylizer.model import load_stylizer

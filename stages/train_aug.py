@@ -7,12 +7,12 @@ data/runs/base, writes data/runs/aug/fold<fold>/seed<seed>.
 import argparse
 from pathlib import Path
 
-from soundaug.arms import run_arm
+from soundaug.classification.arms import run_arm
 from soundaug.controls import extra_clips
-from soundaug.errors import run_stage
+from soundaug.folds.packed import ClipSet, class_list, concatenate, split
 from soundaug.interpolation import read_pairs
-from soundaug.packed import ClipSet, class_list, concatenate, split
 from soundaug.params import load_params
+from soundaug.running.errors import run_stage
 
 FEATURES = Path("data/features")
 

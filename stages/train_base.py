@@ -6,10 +6,10 @@ Reads data/features, writes data/runs/base/fold<fold>/seed<seed>.
 import argparse
 from pathlib import Path
 
-from soundaug.arms import run_arm
-from soundaug.errors import run_stage
-from soundaug.packed import class_list, split
+from soundaug.classification.arms import run_arm
+from soundaug.folds.packed import class_list, split
 from soundaug.params import load_params
+from soundaug.running.errors import run_stage
 
 FEATURES = Path("data/features")
 

@@ -8,14 +8,14 @@ import argparse
 from pathlib import Path
 from typing import get_args
 
-from soundaug.arms import run_arm, run_folder
+from soundaug.classification.arms import run_arm, run_folder
+from soundaug.classification.soft_labels import teacher_probabilities
 from soundaug.controls import extra_clips
-from soundaug.errors import run_stage
+from soundaug.folds.packed import class_list, split, withheld_clips
 from soundaug.interpolation import read_pairs
-from soundaug.packed import class_list, split, withheld_clips
 from soundaug.params import Control, load_params
 from soundaug.pseudo_labels import pseudo_labelled
-from soundaug.soft_labels import teacher_probabilities
+from soundaug.running.errors import run_stage
 
 FEATURES = Path("data/features")
 

@@ -6,9 +6,9 @@ Reads data/features, writes data/models/encoder/fold<fold>; needed by generator.
 import argparse
 from pathlib import Path
 
-from soundaug.errors import run_stage
-from soundaug.outputs import whole, write_json
 from soundaug.params import load_params
+from soundaug.running.errors import run_stage
+from soundaug.running.outputs import whole, write_json
 
 FEATURES = Path("data/features")
 
@@ -24,9 +24,9 @@ def main() -> None:
             write_json(partial / "config.json", {"condition": "no sound"})
         print(f"encoder, fold {fold} held out: not needed, the generator is told no sound")
         return
-    from soundaug.encoder import SoundEncoder
-    from soundaug.fold_classifier import train_without
-    from soundaug.provenance import write_train_clips
+    from soundaug.classification.encoder import SoundEncoder
+    from soundaug.classification.fold_classifier import train_without
+    from soundaug.folds.provenance import write_train_clips
 
     trained, train = train_without(FEATURES, fold, params, "encoder")
     with whole(folder) as partial:

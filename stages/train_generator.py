@@ -8,17 +8,17 @@ from pathlib import Path
 
 import torch
 
-from soundaug.card import write_card
-from soundaug.diffusion import Told, save_generator
-from soundaug.encoder import load_encoder
-from soundaug.errors import run_stage
-from soundaug.features import MelFrontEnd
-from soundaug.generator_corpus import GeneratorCorpus
-from soundaug.generator_training import Clips, GeneratorTraining, validation_recordings
-from soundaug.outputs import whole, write_csv, write_json
+from soundaug.classification.encoder import load_encoder
+from soundaug.diffusion.model import Told, save_generator
+from soundaug.generator.card import write_card
+from soundaug.generator.corpus import GeneratorCorpus
+from soundaug.generator.starting_point import starting_point
+from soundaug.generator.training import Clips, GeneratorTraining, validation_recordings
 from soundaug.params import load_params
-from soundaug.processes import is_main, relaunch
-from soundaug.starting_point import starting_point
+from soundaug.running.errors import run_stage
+from soundaug.running.outputs import whole, write_csv, write_json
+from soundaug.running.processes import is_main, relaunch
+from soundaug.sound.features import MelFrontEnd
 
 
 def main() -> None:

@@ -6,9 +6,9 @@ Reads data/features, writes data/models/selector/fold<fold>; needed where genera
 import argparse
 from pathlib import Path
 
-from soundaug.errors import run_stage
-from soundaug.outputs import whole, write_json
 from soundaug.params import load_params
+from soundaug.running.errors import run_stage
+from soundaug.running.outputs import whole, write_json
 
 FEATURES = Path("data/features")
 
@@ -24,9 +24,9 @@ def main() -> None:
             write_json(folder / "summary.json", {"candidates": 1})
             print(f"selector, fold {fold} held out: not needed for one candidate a clip")
             return
-        from soundaug.classifier import save_classifier
-        from soundaug.fold_classifier import train_without
-        from soundaug.provenance import write_train_clips
+        from soundaug.classification.classifier import save_classifier
+        from soundaug.classification.fold_classifier import train_without
+        from soundaug.folds.provenance import write_train_clips
 
         trained, train = train_without(FEATURES, fold, params, "selector")
         save_classifier(folder / "model.safetensors", trained.model)

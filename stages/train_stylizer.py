@@ -6,9 +6,9 @@ Reads data/music; writes data/models/stylizer, which says no more than its name 
 import argparse
 from pathlib import Path
 
-from soundaug.errors import run_stage
-from soundaug.outputs import write_json
 from soundaug.params import load_params
+from soundaug.running.errors import run_stage
+from soundaug.running.outputs import write_json
 
 MUSIC = Path("data/music")
 MODEL = Path("data/models/stylizer")

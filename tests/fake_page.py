@@ -7,15 +7,15 @@ import numpy as np
 from fake_study import fake_study, write_csv
 from fake_stylized import write_stylized
 
-from soundaug.audit import audit
-from soundaug.evaluation import compute_metrics, load_study
-from soundaug.examples import load_closest
-from soundaug.generator_report import history_rows
-from soundaug.near_duplicates import Closeness
-from soundaug.page.document import render_page
-from soundaug.page.sections import Results
+from soundaug.audit.checks import audit
+from soundaug.audit.near_duplicates import Closeness
+from soundaug.listening.examples import load_closest
+from soundaug.listening.sounds import Sound
 from soundaug.params import Params
-from soundaug.sounds import Sound
+from soundaug.reporting.evaluation import compute_metrics, load_study
+from soundaug.reporting.generator_report import history_rows
+from soundaug.reporting.page.document import render_page
+from soundaug.reporting.page.sections import Results
 from soundaug.stylizer.report import load_stylized
 
 ODD = (

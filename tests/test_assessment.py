@@ -12,14 +12,14 @@ import torch
 from fake_study import CLASSES
 from tiny import tiny_clips, tiny_params, write_params
 
-from soundaug.assessment import MAX_SHIFT, assess_copies, assess_parents, assess_quality
-from soundaug.classifier import SoundClassifier, save_classifier
-from soundaug.errors import StudyError
-from soundaug.features import MelFrontEnd
+from soundaug.classification.classifier import SoundClassifier, save_classifier
+from soundaug.classification.training import train_classifier
+from soundaug.folds.packed import ClipSet
 from soundaug.interpolation import Pair, Parent, write_pairs
-from soundaug.packed import ClipSet
+from soundaug.judging.assessment import MAX_SHIFT, assess_copies, assess_parents, assess_quality
 from soundaug.params import Params
-from soundaug.training import train_classifier
+from soundaug.running.errors import StudyError
+from soundaug.sound.features import MelFrontEnd
 from stages import assess_generator
 
 PARAMS = tiny_params(training={"steps": 80, "learning_rate": 0.02})

@@ -4,8 +4,8 @@ import pytest
 import torch
 from diffusers.models.attention_processor import Attention, AttnProcessor
 
-from soundaug import attention
-from soundaug.attention import CachedAttention, attend
+from soundaug.diffusion import attention
+from soundaug.diffusion.attention import CachedAttention, attend
 
 
 def random(*shape: int, seed: int = 0) -> torch.Tensor:

@@ -6,7 +6,16 @@ import numpy as np
 import pytest
 import soundfile
 
-from soundaug.audio import ClipProblem, check_audible, fit, from_pcm16, read_channels, read_mono, to_pcm16, write_flac
+from soundaug.sound.audio import (
+    ClipProblem,
+    check_audible,
+    fit,
+    from_pcm16,
+    read_channels,
+    read_mono,
+    to_pcm16,
+    write_flac,
+)
 
 RATE = 16000
 HALF_LSB = 0.5 / 2**15

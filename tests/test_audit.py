@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from fake_study import fake_params, fake_study, read_csv, write_csv
 
-from soundaug.audit import audit, load_clips
-from soundaug.errors import StudyError
-from soundaug.partition import Partition
+from soundaug.audit.checks import audit, load_clips
+from soundaug.folds.partition import Partition
+from soundaug.running.errors import StudyError
 
 
 @pytest.fixture

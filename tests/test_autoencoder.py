@@ -14,15 +14,16 @@ import pytest
 import torch
 from diffusers import AutoencoderKL
 
-from soundaug import autoencoder, scratch
-from soundaug.autoencoder import (
+from soundaug.diffusion import autoencoder
+from soundaug.diffusion.autoencoder import (
     AutoencoderTraining,
     autoencoder_loss,
     build_autoencoder,
     reconstruction_rmse_db,
 )
-from soundaug.codec import ClipScaling, LatentCodec, MelScaling, load_codec, save_codec
-from soundaug.errors import StudyError
+from soundaug.diffusion.codec import ClipScaling, LatentCodec, MelScaling, load_codec, save_codec
+from soundaug.running import scratch
+from soundaug.running.errors import StudyError
 
 os.environ.setdefault("SOUNDAUG_DEVICE", "cpu")
 torch.set_num_threads(1)

@@ -25,24 +25,24 @@ from PIL.PngImagePlugin import PngInfo
 from safetensors.torch import save_file
 from torch import nn
 
-from soundaug.checkpoint import load_checkpoint
-from soundaug.classifier import load_classifier
-from soundaug.clips import read_sound
-from soundaug.codec import load_codec
-from soundaug.corpus import read_clips, read_excluded
-from soundaug.download import extract_corpus
-from soundaug.encoder import load_encoder
-from soundaug.errors import run_stage
+from soundaug.classification.classifier import load_classifier
+from soundaug.classification.encoder import load_encoder
+from soundaug.diffusion.codec import load_codec
+from soundaug.diffusion.pretrained import UNETS, load_network, load_schedule
+from soundaug.folds.packed import ClipSet
+from soundaug.generation.selection import load_selector
 from soundaug.images.files import open_image
 from soundaug.images.riffusion import ExifTag
 from soundaug.images.sound import sound_of
 from soundaug.interpolation import COLUMNS, read_pairs
-from soundaug.outputs import read_json
-from soundaug.packed import ClipSet
 from soundaug.params import load_params, parse_params
-from soundaug.pickled import read_tensors
-from soundaug.pretrained import UNETS, load_network, load_schedule
-from soundaug.selection import load_selector
+from soundaug.running.checkpoint import load_checkpoint
+from soundaug.running.errors import run_stage
+from soundaug.running.outputs import read_json
+from soundaug.running.pickled import read_tensors
+from soundaug.sound.excerpts import read_sound
+from soundaug.sources.corpus import read_clips, read_excluded
+from soundaug.sources.download import extract_corpus
 
 QUICK = Path(__file__).parents[1].joinpath("presets/quick.yaml").read_text(encoding="utf-8")
 SETTINGS = parse_params(yaml.safe_load(QUICK))

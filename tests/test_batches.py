@@ -6,10 +6,10 @@ import pytest
 import torch
 from tiny import tiny_params
 
-from soundaug.batches import index_batches, mixed_batches, n_steps
-from soundaug.device import generator_of
-from soundaug.errors import StudyError
+from soundaug.classification.batches import index_batches, mixed_batches, n_steps
 from soundaug.params import Augmentation, Training
+from soundaug.running.device import generator_of
+from soundaug.running.errors import StudyError
 
 
 def settings(**changes: Any) -> Training:

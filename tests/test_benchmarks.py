@@ -17,11 +17,11 @@ from benchmarks import __main__ as side_by_side
 from benchmarks import comparison, featurize, generate, invert, measure, plain, published, repro, train
 from benchmarks.comparison import Comparison, read_comparison
 from benchmarks.measure import fft_peak, flop, matmul_peak, read_rate, time_by_kind, timed, timed_in_turn
-from soundaug.audio import fit
-from soundaug.errors import StudyError
-from soundaug.features import MelFrontEnd
 from soundaug.params import parse_params
-from soundaug.phase import Stft
+from soundaug.running.errors import StudyError
+from soundaug.sound.audio import fit
+from soundaug.sound.features import MelFrontEnd
+from soundaug.sound.phase import Stft
 
 
 def rows(path: Path) -> list[dict[str, str]]:

@@ -10,7 +10,7 @@ from fake_study import fake_params
 from huggingface_hub import ModelCard
 from huggingface_hub.repocard import metadata_load
 
-from soundaug.card import LICENCES, MUSIC_LICENCE, write_card
+from soundaug.generator.card import LICENCES, MUSIC_LICENCE, write_card
 
 CLASSES = ("dog_bark", "siren", "drilling")
 SUMMARY = {"parameters": 4712345, "train_clips": 72, "steps": 100, "final_loss": 0.1234567, "validation_loss": 0.25}

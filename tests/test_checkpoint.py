@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import nn
 
-from soundaug.checkpoint import load_checkpoint, save_checkpoint
-from soundaug.errors import StudyError
+from soundaug.running.checkpoint import load_checkpoint, save_checkpoint
+from soundaug.running.errors import StudyError
 
 
 class Training:

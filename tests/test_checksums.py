@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from soundaug.checksums import write_checksums
-from soundaug.corpus import Clip
+from soundaug.sources.checksums import write_checksums
+from soundaug.sources.corpus import Clip
 
 
 def clip(name: str, in_root: bool) -> Clip:

@@ -11,9 +11,15 @@ from safetensors.torch import load_file
 from tiny import tiny_clips, tiny_params
 from torch import nn
 
-from soundaug.classifier import SoundClassifier, build_classifier, check_size, load_classifier, save_classifier
-from soundaug.errors import StudyError
+from soundaug.classification.classifier import (
+    SoundClassifier,
+    build_classifier,
+    check_size,
+    load_classifier,
+    save_classifier,
+)
 from soundaug.params import Classifier, Features, load_params
+from soundaug.running.errors import StudyError
 
 PRESETS = Path(__file__).parents[1] / "presets"
 PARAMS = tiny_params()

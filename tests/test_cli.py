@@ -9,7 +9,7 @@ import soundfile
 from PIL import Image
 
 from soundaug.cli import main
-from soundaug.errors import run_stage
+from soundaug.running.errors import run_stage
 
 RATE = 8000
 SMALL = [

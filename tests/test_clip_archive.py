@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from soundaug.clip_archive import read_archived, write_archive
-from soundaug.corpus import Clip, layout_path, read_clips
+from soundaug.sound.clip_archive import read_archived, write_archive
+from soundaug.sources.corpus import Clip, layout_path, read_clips
 
 CLIPS = [
     Clip(f"{number}-0 дождь.flac", f"r{number}", 3, 0, "rain", layout_path(3, f"{number}-0 дождь.flac"))

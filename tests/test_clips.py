@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from soundaug.clips import read_sound, sample_clips, sounds_in, write_sound
-from soundaug.errors import StudyError
+from soundaug.running.errors import StudyError
+from soundaug.sound.excerpts import read_sound, sample_clips, sounds_in, write_sound
 
 RATE = 8000
 

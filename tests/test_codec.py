@@ -12,8 +12,8 @@ import torch
 from diffusers import AutoencoderKL, VQModel
 from tiny import tiny_params
 
-from soundaug import codec as codec_module
-from soundaug.codec import (
+from soundaug.diffusion import codec as codec_module
+from soundaug.diffusion.codec import (
     ClipScaling,
     Codec,
     LatentCodec,
@@ -23,7 +23,7 @@ from soundaug.codec import (
     load_codec,
     save_codec,
 )
-from soundaug.errors import StudyError
+from soundaug.running.errors import StudyError
 
 MEL = MelScaling(
     n_mels=16, n_frames=21, floor_db=-80.0, ceiling_db=20.0, mean_db=-30.0, deviation_db=50.0, patch=2, multiple=4

@@ -11,13 +11,13 @@ import torch
 from tiny import tiny_clips, tiny_params
 
 from soundaug import controls
-from soundaug.audio import fit, read_mono
 from soundaug.controls import extra_clips, first_parents, mixup, specaugment, waveform
-from soundaug.corpus import TABLE, Clip, layout_path, write_clips
-from soundaug.features import MelFrontEnd, mels_of_waveforms
+from soundaug.folds.packed import ClipSet
 from soundaug.interpolation import Pair, draw_pairs
-from soundaug.packed import ClipSet
 from soundaug.params import Control, SpecAugment, Waveform
+from soundaug.sound.audio import fit, read_mono
+from soundaug.sound.features import MelFrontEnd, mels_of_waveforms
+from soundaug.sources.corpus import TABLE, Clip, layout_path, write_clips
 
 OF_PARENTS: list[Control] = [control for control in get_args(Control) if control != "pseudo_label"]
 PARAMS = tiny_params(controls=OF_PARENTS, generate={"per_class": 4, "alpha": [0.2, 0.8]})

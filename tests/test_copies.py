@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from soundaug import copies, correlation
-from soundaug.copies import ClosePair, Matches, copy_report, nearest, paired
+from soundaug.judging import copies
+from soundaug.judging.copies import ClosePair, Matches, copy_report, nearest, paired
+from soundaug.sound import correlation
 
 MELS, FRAMES = 12, 40
 

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from soundaug.corpus import (
+from soundaug.running.errors import StudyError
+from soundaug.sources.corpus import (
     URBANSOUND8K_CLASSES,
     Clip,
     audio_path,
@@ -22,7 +23,6 @@ from soundaug.corpus import (
     write_clips,
     write_excluded,
 )
-from soundaug.errors import StudyError
 
 HEADER = "slice_file_name,fsID,start,end,salience,fold,classID,class"
 GOOD = ["100032-3-0-0.wav,100032,0.0,0.317551,1,5,0,dog_bark", "100263-2-0-117.wav,100263,58.5,62.5,,3,1,siren"]

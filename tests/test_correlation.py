@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from soundaug import correlation
-from soundaug.correlation import correlations, shifts_up_to
+from soundaug.sound import correlation
+from soundaug.sound.correlation import correlations, shifts_up_to
 
 QUERIES = np.random.default_rng(0).normal(-20, 10, (5, 3, 17)).astype(np.float32)
 REFERENCES = np.random.default_rng(1).normal(-20, 10, (7, 3, 17)).astype(np.float32)

@@ -7,8 +7,8 @@ import torch
 
 from benchmarks import cost
 from benchmarks.cost import Corpus, forward_passes, networks
-from soundaug.errors import StudyError
 from soundaug.params import load_params
+from soundaug.running.errors import StudyError
 
 PRESETS = Path(__file__).parents[1] / "presets"
 

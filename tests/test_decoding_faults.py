@@ -6,9 +6,9 @@ import pytest
 import torch
 from fake_study import fake_params
 
-from soundaug.decoding_faults import faulty, levelled, stretched
-from soundaug.errors import StudyError
+from soundaug.inversion.decoding_faults import faulty, levelled, stretched
 from soundaug.params import Invert
+from soundaug.running.errors import StudyError
 
 MELS = torch.arange(12.0).reshape(1, 2, 6) * torch.tensor([1.0, -1.0]).reshape(2, 1, 1)  # rising, and falling
 

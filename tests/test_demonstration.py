@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from tiny_pipeline import run, tiny_params, workspace
 
-from soundaug.audio import fit, read_mono, to_pcm16
-from soundaug.clip_archive import read_archived
-from soundaug.errors import StudyError
 from soundaug.interpolation import read_pairs
+from soundaug.listening.sounds import Sound, read_sounds
 from soundaug.params import Params
-from soundaug.sounds import Sound, read_sounds
+from soundaug.running.errors import StudyError
+from soundaug.sound.audio import fit, read_mono, to_pcm16
+from soundaug.sound.clip_archive import read_archived
 
 CHANGES = {"folds": [1], "controls": [], "generate.per_class": 2, "generate.candidates": 1}
 TO_GENERATE = ("train_encoder", "train_generator", "train_selector", "generate", "invert", "featurize_generated")

@@ -13,10 +13,10 @@ import torch
 from test_generation import FEATURES, draw, parents_of, sampler_of
 from tiny import tiny_clips, tiny_params
 
-from soundaug.features import MelFrontEnd, mels_of_waveforms
-from soundaug.generation import generate
-from soundaug.mel_to_audio import MelToAudio, sound
-from soundaug.training import train_classifier
+from soundaug.classification.training import train_classifier
+from soundaug.generation.methods import generate
+from soundaug.inversion.mel_to_audio import MelToAudio, sound
+from soundaug.sound.features import MelFrontEnd, mels_of_waveforms
 
 FLOAT32_DB, BFLOAT16_DB = 0.01, 1.0  # of a generated log mel: the most that one number may differ
 SAMPLE_STEPS = 2  # of a 16-bit sample

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from soundaug import device
-from soundaug.device import autocast, choose_device, generator_of
+from soundaug.running import device
+from soundaug.running.device import autocast, choose_device, generator_of
 
 CPU = torch.device("cpu")
 

@@ -22,11 +22,11 @@ from diffusers import (
 from diffusers.models.attention_processor import Attention
 from tiny import tiny_params
 
-from soundaug.attention import CachedAttention
-from soundaug.codec import ClipScaling, Codec, LatentCodec, MelScaling
-from soundaug.diffusion import Told, ask, build_unet, diffusion_loss, load_generator, place, save_generator
-from soundaug.errors import StudyError
-from soundaug.schedule import Schedule
+from soundaug.diffusion.attention import CachedAttention
+from soundaug.diffusion.codec import ClipScaling, Codec, LatentCodec, MelScaling
+from soundaug.diffusion.model import Told, ask, build_unet, diffusion_loss, load_generator, place, save_generator
+from soundaug.diffusion.schedule import Schedule
+from soundaug.running.errors import StudyError
 
 PARAMS = tiny_params()
 SCALING = MelScaling.of(PARAMS.features, PARAMS.generator)

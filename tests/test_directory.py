@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import soundfile
 
-from soundaug.corpus import Clip, audio_path, class_names, folds_of, require_disjoint_recordings
-from soundaug.directory import audio_suffixes, list_folder
-from soundaug.errors import StudyError
 from soundaug.params import Data
+from soundaug.running.errors import StudyError
+from soundaug.sources.corpus import Clip, audio_path, class_names, folds_of, require_disjoint_recordings
+from soundaug.sources.directory import audio_suffixes, list_folder
 
 DATA: dict[str, Any] = {
     "source": "directory",

@@ -20,8 +20,8 @@ import json, sys
 from pathlib import Path
 import numpy as np
 from soundaug.interpolation import read_pairs
-from soundaug.packed import ClipSet
-from soundaug.tables import ARMS
+from soundaug.folds.packed import ClipSet
+from soundaug.reporting.tables import ARMS
 from tiny_pipeline import run, tiny_params, workspace
 
 values = tiny_params({
@@ -91,8 +91,8 @@ def esc50(tmp_path: Path) -> Path:
 def test_each_patch_touches_one_file_and_the_schema() -> None:
     assert [sorted(re.findall(r"^\+\+\+ b/(.*)$", patch, re.M)) for patch in PATCHES] == [
         ["soundaug/controls.py", "soundaug/params.py"],
-        ["soundaug/params.py", "soundaug/solvers.py"],
-        ["soundaug/params.py", "soundaug/sources.py"],
+        ["soundaug/generation/solvers.py", "soundaug/params.py"],
+        ["soundaug/params.py", "soundaug/sources/kinds.py"],
     ]
 
 

@@ -17,9 +17,9 @@ import yaml
 from documented import run_shell
 from tiny_pipeline import ROOT, run, run_pipeline, tiny_params
 
-from soundaug import scratch
-from soundaug.errors import StudyError
 from soundaug.params import load_params
+from soundaug.running import scratch
+from soundaug.running.errors import StudyError
 
 PAGE = (ROOT / "docs/tutorial.md").read_text(encoding="utf-8")
 Block = tuple[str, str]  # language and text

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from soundaug.download import ARCHIVE, check_archive, extract_corpus, fetch_archive
-from soundaug.errors import StudyError
+from soundaug.running.errors import StudyError
+from soundaug.sources.download import ARCHIVE, check_archive, extract_corpus, fetch_archive
 
 BODY = b"\x1f\x8b" + bytes(range(256)) * 4000  # 1,024,002 bytes that begin as gzip does
 MD5 = hashlib.md5(BODY).hexdigest()

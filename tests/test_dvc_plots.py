@@ -14,9 +14,9 @@ import vl_convert
 import yaml
 from fake_study import fake_params, fake_study, wrong_at_first
 
-from soundaug import evaluation
-from soundaug.evaluation import compute_metrics, load_study
-from soundaug.outputs import write_json, write_table
+from soundaug.reporting import evaluation
+from soundaug.reporting.evaluation import compute_metrics, load_study
+from soundaug.running.outputs import write_json, write_table
 from soundaug.stylizer.report import KINDS
 
 ROOT = Path(__file__).parents[1]

@@ -8,9 +8,9 @@ import pytest
 import torch
 from tiny import tiny_clips, tiny_params
 
-from soundaug.classifier import build_classifier
-from soundaug.encoder import SoundEncoder, embed, load_encoder
-from soundaug.errors import StudyError
+from soundaug.classification.classifier import build_classifier
+from soundaug.classification.encoder import SoundEncoder, embed, load_encoder
+from soundaug.running.errors import StudyError
 
 PARAMS, CLIPS = tiny_params(), tiny_clips()
 

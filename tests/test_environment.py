@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from fake_study import fake_params
 
-from soundaug import scratch
-from soundaug.environment import environment, stage_usage
-from soundaug.usage import record_usage
+from soundaug.reporting.environment import environment, stage_usage
+from soundaug.running import scratch
+from soundaug.running.usage import record_usage
 
 
 def test_environment_names_versions() -> None:
@@ -45,7 +45,7 @@ def test_runs_are_summed_by_stage_the_slowest_first(tmp_path: Path, monkeypatch:
 
 SLEEPER = """
 import time
-from soundaug.errors import StudyError, run_stage
+from soundaug.running.errors import StudyError, run_stage
 HELD = bytearray(200 * 2**20)
 def main():
     time.sleep(0.3)

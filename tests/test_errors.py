@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from soundaug.errors import StudyError, run_stage
+from soundaug.running.errors import StudyError, run_stage
 
 FULL = "No space left on device, wanted room for it on the disk: free some, then run the same command to go on"
 
@@ -68,7 +68,7 @@ def test_a_programming_error_is_not_hidden(error: Exception) -> None:
 
 
 def test_a_programming_error_keeps_its_traceback() -> None:
-    code = "from soundaug.errors import run_stage\ndef main(): 1 / 0\nrun_stage(main)\n"
+    code = "from soundaug.running.errors import run_stage\ndef main(): 1 / 0\nrun_stage(main)\n"
     root = Path(__file__).parents[1]
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, env=os.environ | {"PYTHONPATH": str(root)}

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from fake_study import fake_params, fake_study, read_csv, write_csv
 
-from soundaug import evaluation
-from soundaug.audit import Audit
-from soundaug.errors import StudyError
-from soundaug.evaluation import Metrics, compute_metrics, load_study, verdict
-from soundaug.near_duplicates import Closeness
+from soundaug.audit.checks import Audit
+from soundaug.audit.near_duplicates import Closeness
+from soundaug.reporting import evaluation
+from soundaug.reporting.evaluation import Metrics, compute_metrics, load_study, verdict
+from soundaug.running.errors import StudyError
 
 
 @pytest.fixture(scope="module")

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from fake_study import CLASSES, fake_params, fake_study, write_csv
 
-from soundaug import plots
-from soundaug.errors import StudyError
-from soundaug.examples import decibels, load_closest, load_examples
+from soundaug.listening.examples import decibels, load_closest, load_examples
+from soundaug.reporting import plots
+from soundaug.running.errors import StudyError
 
 PARAMS = fake_params()
 FOLDS = PARAMS.folds

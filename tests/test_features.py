@@ -13,13 +13,13 @@ import torch
 import yaml
 from tiny import tiny_params, write_params
 
-from soundaug.audio import ClipProblem, fit, read_mono
-from soundaug.classifier import SoundClassifier
-from soundaug.errors import StudyError, run_stage
-from soundaug.features import MelFrontEnd, mels_of_files, mels_of_waveforms
-from soundaug.packed import ClipSet
+from soundaug.classification.classifier import SoundClassifier
+from soundaug.folds.packed import ClipSet
 from soundaug.params import Features, Params, load_params
-from soundaug.proof import what_folds_can_prove
+from soundaug.running.errors import StudyError, run_stage
+from soundaug.sound.audio import ClipProblem, fit, read_mono
+from soundaug.sound.features import MelFrontEnd, mels_of_files, mels_of_waveforms
+from soundaug.statistics.proof import what_folds_can_prove
 from stages import featurize
 
 PRESETS = Path(__file__).parents[1] / "presets"

@@ -12,10 +12,10 @@ import pytest
 import soundfile
 import yaml
 
-from soundaug import sources
-from soundaug.corpus import URBANSOUND8K_CLASSES, audio_path, read_clips, read_excluded
-from soundaug.download import ARCHIVE
-from soundaug.errors import StudyError, run_stage
+from soundaug.running.errors import StudyError, run_stage
+from soundaug.sources import kinds as sources
+from soundaug.sources.corpus import URBANSOUND8K_CLASSES, audio_path, read_clips, read_excluded
+from soundaug.sources.download import ARCHIVE
 from stages import fetch
 
 BASE = yaml.safe_load((Path(__file__).parents[1] / "params.yaml").read_text(encoding="utf-8"))

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 from tiny_pipeline import hashes, run, tiny_params, workspace
 
-from soundaug.errors import StudyError
 from soundaug.music import PIECES, read_pieces
 from soundaug.params import parse_params
+from soundaug.running.errors import StudyError
 
 
 def test_writes_the_pieces_and_bach_and_the_same_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

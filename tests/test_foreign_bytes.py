@@ -22,21 +22,21 @@ from safetensors.torch import save_file
 from test_bad_input import HEADER, QUICK, SETTINGS, UNET, bytes_of, ihdr, png, tar, with_exif, with_text
 from torch import nn
 
-from soundaug.checkpoint import load_checkpoint, save_checkpoint
-from soundaug.classifier import SoundClassifier, load_classifier, save_classifier
-from soundaug.clips import read_sound
-from soundaug.codec import codec_of
-from soundaug.corpus import TABLE, read_clips
-from soundaug.download import extract_corpus
-from soundaug.errors import StudyError
+from soundaug.classification.classifier import SoundClassifier, load_classifier, save_classifier
+from soundaug.diffusion.codec import codec_of
+from soundaug.diffusion.pretrained import UNETS, load_network, load_schedule
+from soundaug.folds.packed import ClipSet
 from soundaug.images.files import open_image
 from soundaug.images.riffusion import ExifTag
 from soundaug.images.sound import sound_of
 from soundaug.interpolation import read_pairs
-from soundaug.outputs import read_json, read_rows
-from soundaug.packed import ClipSet
 from soundaug.params import load_params, parse_params
-from soundaug.pretrained import UNETS, load_network, load_schedule
+from soundaug.running.checkpoint import load_checkpoint, save_checkpoint
+from soundaug.running.errors import StudyError
+from soundaug.running.outputs import read_json, read_rows
+from soundaug.sound.excerpts import read_sound
+from soundaug.sources.corpus import TABLE, read_clips
+from soundaug.sources.download import extract_corpus
 
 PHASES = [Phase.explicit, Phase.reuse, Phase.generate]  # not shrinking: what failed is small
 MOST_SECONDS = 5.0  # of processor time, for files of some kilobytes

@@ -12,17 +12,17 @@ import torch
 from PIL import Image
 from torch import nn
 
-from soundaug import outputs
-from soundaug.audio import write_flac
-from soundaug.checkpoint import save_checkpoint
-from soundaug.classifier import SoundClassifier, save_classifier
-from soundaug.clips import write_sound
-from soundaug.errors import StudyError
+from soundaug.classification.classifier import SoundClassifier, save_classifier
+from soundaug.folds.packed import ClipSet
 from soundaug.images.files import save_image
-from soundaug.outputs import room_for, whole, write_csv, write_json
-from soundaug.packed import ClipSet
 from soundaug.params import Classifier
-from soundaug.rows import Rows
+from soundaug.running import outputs
+from soundaug.running.checkpoint import save_checkpoint
+from soundaug.running.errors import StudyError
+from soundaug.running.outputs import room_for, whole, write_csv, write_json
+from soundaug.running.rows import Rows
+from soundaug.sound.audio import write_flac
+from soundaug.sound.excerpts import write_sound
 
 NOISE = np.random.default_rng(0).integers(-(2**15), 2**15, 400_000, dtype=np.int16)
 TOLD = "No space left on device, wanted room for it on the disk: free some, then run the same command to go on"

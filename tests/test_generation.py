@@ -10,16 +10,16 @@ import torch
 from diffusers import DDPMScheduler, UNet2DModel
 from tiny import tiny_clips, tiny_params
 
-from soundaug import generation
-from soundaug.codec import ClipScaling, Codec, MelScaling
-from soundaug.device import generator_of
-from soundaug.diffusion import Told
-from soundaug.generation import Parents, generate, kept_frames
+from soundaug.diffusion.codec import ClipScaling, Codec, MelScaling
+from soundaug.diffusion.model import Told
+from soundaug.diffusion.schedule import Schedule
+from soundaug.generation import methods as generation
+from soundaug.generation.methods import Parents, generate, kept_frames
+from soundaug.generation.sampling import Sampler
 from soundaug.interpolation import Pair, draw_pairs, mix, slerp
 from soundaug.params import Generate
-from soundaug.rows import Rows
-from soundaug.sampling import Sampler
-from soundaug.schedule import Schedule
+from soundaug.running.device import generator_of
+from soundaug.running.rows import Rows
 
 PARAMS = tiny_params()
 FEATURES = PARAMS.features

@@ -9,10 +9,10 @@ import soundfile
 import torch
 from fake_study import CLASSES, fake_params, fake_study, write_csv
 
-from soundaug.audio import fit
-from soundaug.errors import StudyError
-from soundaug.features import MelFrontEnd
-from soundaug.generator_corpus import GeneratorCorpus
+from soundaug.generator.corpus import GeneratorCorpus
+from soundaug.running.errors import StudyError
+from soundaug.sound.audio import fit
+from soundaug.sound.features import MelFrontEnd
 
 RATE, SAMPLES = 8000, 4000  # the clips of fake_params
 MUSIC = {"corpus": "data/music", "condition": "none"}

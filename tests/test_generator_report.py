@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 from fake_study import fake_params, fake_study, write_csv
 
-from soundaug import plots
-from soundaug.audit import audit
-from soundaug.evaluation import compute_metrics, load_study
-from soundaug.generator_report import faults, goals, history_rows
-from soundaug.near_duplicates import Closeness
-from soundaug.report import render
+from soundaug.audit.checks import audit
+from soundaug.audit.near_duplicates import Closeness
+from soundaug.reporting import plots
+from soundaug.reporting.evaluation import compute_metrics, load_study
+from soundaug.reporting.generator_report import faults, goals, history_rows
+from soundaug.reporting.report import render
 
 PARAMS = fake_params()
 COLUMNS = ("generated", "train", "shift", "distance_db", "is_parent")

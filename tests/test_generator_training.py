@@ -10,17 +10,17 @@ import pytest
 import torch
 from tiny import tiny_clips, tiny_params
 
-from soundaug import scratch
-from soundaug.codec import MelScaling
-from soundaug.device import generator_of
-from soundaug.diffusion import Told, build_unet, diffusion_loss
-from soundaug.errors import StudyError
-from soundaug.generator_training import Clips, GeneratorTraining, validation_recordings
-from soundaug.learning_rate import schedule_factor
-from soundaug.packed import ClipSet
+from soundaug.diffusion.codec import MelScaling
+from soundaug.diffusion.learning_rate import schedule_factor
+from soundaug.diffusion.model import Told, build_unet, diffusion_loss
+from soundaug.diffusion.schedule import Schedule
+from soundaug.folds.packed import ClipSet
+from soundaug.generator.starting_point import StartingPoint
+from soundaug.generator.training import Clips, GeneratorTraining, validation_recordings
 from soundaug.params import Generator
-from soundaug.schedule import Schedule
-from soundaug.starting_point import StartingPoint
+from soundaug.running import scratch
+from soundaug.running.device import generator_of
+from soundaug.running.errors import StudyError
 
 PARAMS = tiny_params()
 

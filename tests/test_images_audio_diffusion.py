@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from soundaug.errors import StudyError
 from soundaug.images.audio_diffusion import MelParams, from_image, mel_power, params_of, slice_of, to_image
 from soundaug.images.files import open_image, save_image
+from soundaug.running.errors import StudyError
 
 SMALL = MelParams(width=32, n_mels=48, sample_rate=8000, n_fft=512, hop_length=128)
 

@@ -7,7 +7,6 @@ import pytest
 import torch
 from PIL import Image
 
-from soundaug.errors import StudyError
 from soundaug.images.files import open_image, save_image
 from soundaug.images.riffusion import (
     DEFAULT_MAX_VALUE,
@@ -19,6 +18,7 @@ from soundaug.images.riffusion import (
     params_of,
     to_image,
 )
+from soundaug.running.errors import StudyError
 
 SMALL = SpectrogramParams(
     sample_rate=8000, padded_duration_ms=100, window_duration_ms=50, num_frequencies=48, max_frequency=4000

@@ -7,11 +7,11 @@ import pytest
 import torch
 from PIL import Image
 
-from soundaug.errors import StudyError
 from soundaug.images.audio_diffusion import MelParams
 from soundaug.images.files import kind_of, open_image, save_image
 from soundaug.images.riffusion import SpectrogramParams
 from soundaug.images.sound import image_of, sound_of
+from soundaug.running.errors import StudyError
 
 RATE = 8000
 RIFFUSION = SpectrogramParams(

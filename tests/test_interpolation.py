@@ -13,9 +13,9 @@ import pytest
 import torch
 from tiny import tiny_params
 
-from soundaug.errors import StudyError
 from soundaug.interpolation import Pair, Parent, draw_pairs, mix, read_pairs, renormalized, slerp, write_pairs
 from soundaug.params import Generate
+from soundaug.running.errors import StudyError
 
 # slerp
 

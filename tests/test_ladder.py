@@ -14,8 +14,8 @@ import yaml
 
 from benchmarks import ladder
 from benchmarks.ladder import RUNGS, Estimate, Finished, changed, finished, network, rows
-from soundaug.errors import StudyError
 from soundaug.params import Params, load_params, parse_params
+from soundaug.running.errors import StudyError
 
 ROOT = Path(__file__).parents[1]
 EXPERIMENTS = list(dict.fromkeys(rung.experiment for rung in RUNGS))

@@ -4,7 +4,7 @@ import pytest
 import torch
 import torchaudio
 
-from soundaug.mel_bands import MelBands
+from soundaug.sound.mel_bands import MelBands
 
 F, N_MELS = 129, 24
 

@@ -5,7 +5,7 @@ import torch
 import torchaudio
 from scipy.optimize import nnls as scipy_nnls
 
-from soundaug.mel_inversion import MelInversion
+from soundaug.inversion.mel_inversion import MelInversion
 
 FILTERS = torchaudio.functional.melscale_fbanks(129, 0.0, 4000.0, 24, 8000).T
 INVERSION = MelInversion(FILTERS)

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from soundaug import mel_to_audio
-from soundaug.audio import from_pcm16
-from soundaug.features import MelFrontEnd
-from soundaug.mel_to_audio import MelToAudio, RoundTrip, mean_errors, round_trips, sound
+from soundaug.inversion import mel_to_audio
+from soundaug.inversion.mel_to_audio import MelToAudio, RoundTrip, mean_errors, round_trips, sound
 from soundaug.params import Features, Invert
+from soundaug.sound.audio import from_pcm16
+from soundaug.sound.features import MelFrontEnd
 
 SETTINGS = Features(
     sample_rate=16000,

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 from fake_study import fake_params
 
-from soundaug.corpus import Clip
-from soundaug.errors import StudyError
-from soundaug.minimums import require_enough
-from soundaug.partition import Partition
+from soundaug.folds.partition import Partition
+from soundaug.running.errors import StudyError
+from soundaug.sources.corpus import Clip
+from soundaug.statistics.minimums import require_enough
 
 
 def corpus(folds: int = 2, recordings: int = 2, slices: int = 1, classes: int = 3) -> list[Clip]:

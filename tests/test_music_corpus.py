@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 import soundfile
 
-from soundaug.errors import StudyError
 from soundaug.music import BACH, PIECES, STYLES, MusicPiece, play_bach, play_corpus, read_pieces
 from soundaug.music.bach import prelude
 from soundaug.music.corpus import BACH_RING_SECONDS, RING_SECONDS, arranged, composition_of, recorded
@@ -18,6 +17,7 @@ from soundaug.music.score import Part, Score, pitch_class_counts
 from soundaug.music.styles import LO_FI_CUTOFF_HZ
 from soundaug.music.synthesiser import play
 from soundaug.params import Music
+from soundaug.running.errors import StudyError
 
 RATE = 22050
 WORDS = {style: style.replace("_", " ") for style in STYLES}

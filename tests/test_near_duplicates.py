@@ -9,11 +9,11 @@ import pytest
 import yaml
 from fake_study import fake_params, fake_study, read_csv
 
-from soundaug.errors import StudyError
-from soundaug.features import MelFrontEnd, mels_of_waveforms
-from soundaug.near_duplicates import Closeness, fingerprint, near_duplicates, read_closeness
-from soundaug.packed import ClipSet
-from soundaug.tables import closeness_text
+from soundaug.audit.near_duplicates import Closeness, fingerprint, near_duplicates, read_closeness
+from soundaug.folds.packed import ClipSet
+from soundaug.reporting.tables import closeness_text
+from soundaug.running.errors import StudyError
+from soundaug.sound.features import MelFrontEnd, mels_of_waveforms
 from stages import audit
 
 PARAMS = fake_params()

@@ -5,7 +5,7 @@ import copy
 import pytest
 import torch
 
-from soundaug.optimizer import AdamW
+from soundaug.classification.optimizer import AdamW
 
 
 @pytest.mark.parametrize(("fused", "tolerance"), [(True, 0.0), (False, 1e-7)])

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from soundaug.errors import StudyError
-from soundaug.outputs import read_rows, whole, write_csv, write_json, write_table
+from soundaug.running.errors import StudyError
+from soundaug.running.outputs import read_rows, whole, write_csv, write_json, write_table
 
 
 def test_a_file_takes_its_place_when_all_went_well(tmp_path: Path) -> None:

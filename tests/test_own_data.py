@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from tiny_pipeline import run_pipeline, tiny_params, workspace
 
-from soundaug.errors import StudyError
+from soundaug.running.errors import StudyError
 
 Row = dict[str, str]
 PATTERN = r"/(\d+)-[^/]*$"  # UrbanSound8K's names begin with the recording's id

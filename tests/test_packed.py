@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from soundaug.errors import StudyError
-from soundaug.packed import ClipSet, class_list, concatenate, fold_file, folds_of, save_clips, split
+from soundaug.folds.packed import ClipSet, class_list, concatenate, fold_file, folds_of, save_clips, split
+from soundaug.running.errors import StudyError
 
 
 def clips(fold: int, count: int = 3) -> ClipSet:

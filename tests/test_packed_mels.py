@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from soundaug import packed_mels
-from soundaug.errors import StudyError
-from soundaug.packed import ClipSet
-from soundaug.packed_mels import PackedMels
+from soundaug.folds import packed_mels
+from soundaug.folds.packed import ClipSet
+from soundaug.folds.packed_mels import PackedMels
+from soundaug.running.errors import StudyError
 
 
 def names(fold: int, count: int) -> list[str]:

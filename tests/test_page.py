@@ -17,10 +17,10 @@ from fake_study import fake_params
 from fake_stylized import PROMPTS, STRENGTHS
 from matplotlib.image import imread
 
-from soundaug.audit import Finding
-from soundaug.page import confusion, media
-from soundaug.page.document import minus, render_page
+from soundaug.audit.checks import Finding
 from soundaug.params import Params
+from soundaug.reporting.page import confusion, media
+from soundaug.reporting.page.document import minus, render_page
 
 PARAMS = fake_params()
 MEGABYTE = 2**20

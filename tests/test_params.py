@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import yaml
 
-from soundaug.errors import StudyError
 from soundaug.params import Params, load_params, parse_params
+from soundaug.running.errors import StudyError
 
 ROOT = Path(__file__).parents[1]
 QUICK = yaml.safe_load((ROOT / "presets" / "quick.yaml").read_text(encoding="utf-8"))

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from tiny import tiny_clips
 
-from soundaug.errors import StudyError
-from soundaug.packed import ClipSet, fold_by_name, fold_file, split, withheld_clips
-from soundaug.partition import Partition, draw_withheld
+from soundaug.folds.packed import ClipSet, fold_by_name, fold_file, split, withheld_clips
+from soundaug.folds.partition import Partition, draw_withheld
+from soundaug.running.errors import StudyError
 
 FOLDS = (1, 2, 10)
 

@@ -4,10 +4,10 @@ import pytest
 import torch
 import torchaudio
 
-from soundaug.features import MelFrontEnd
-from soundaug.mel_bands import MelBands
 from soundaug.params import Features
-from soundaug.phase import (
+from soundaug.sound.features import MelFrontEnd
+from soundaug.sound.mel_bands import MelBands
+from soundaug.sound.phase import (
     Stft,
     admm,
     by_frames,
@@ -118,7 +118,7 @@ def test_griffin_lim_is_torchaudios(momentum: float) -> None:
     )
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
-            "soundaug.phase.first_spectra", lambda magnitudes, seeds: torch.complex(magnitudes, 0 * magnitudes)
+            "soundaug.sound.phase.first_spectra", lambda magnitudes, seeds: torch.complex(magnitudes, 0 * magnitudes)
         )
         found = griffin_lim(magnitudes, STFT, SEEDS, 12, momentum)
     assert (found - wanted).abs().max() < 1e-6 * wanted.abs().max()
@@ -139,7 +139,7 @@ def test_admm_keeps_what_is_consistent() -> None:
     """The right phases are a fixed point."""
     spectra = STFT.spectrum(chord())
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("soundaug.phase.first_spectra", lambda magnitudes, seeds: spectra)
+        patch.setattr("soundaug.sound.phase.first_spectra", lambda magnitudes, seeds: spectra)
         found = admm(spectra.abs(), STFT, SEEDS, 5, 0.2, 0.1)
     assert (found - chord()).abs().max() < 1e-3
 

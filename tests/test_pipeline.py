@@ -11,10 +11,10 @@ import soundfile
 import torch
 from tiny_pipeline import hashes, run, run_pipeline, tiny_params, workspace
 
-from soundaug.errors import StudyError
-from soundaug.features import MelFrontEnd
+from soundaug.folds.packed import ClipSet
 from soundaug.interpolation import read_pairs
-from soundaug.packed import ClipSet
+from soundaug.running.errors import StudyError
+from soundaug.sound.features import MelFrontEnd
 
 
 @pytest.fixture(scope="module")

@@ -83,9 +83,11 @@ def test_deps_are_the_modules_that_are_imported(stage: str) -> None:
 
 
 def test_the_walker_follows_an_import_in_a_function() -> None:
-    assert {"soundaug/directory.py", "soundaug/download.py", "soundaug/synthetic/sounds.py"} <= module_files(
-        script("fetch"), ROOT
-    )
+    assert {
+        "soundaug/sources/directory.py",
+        "soundaug/sources/download.py",
+        "soundaug/sources/synthetic/sounds.py",
+    } <= module_files(script("fetch"), ROOT)
 
 
 # params

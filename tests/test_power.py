@@ -11,9 +11,9 @@ from fake_study import read_csv
 
 from benchmarks import power
 from benchmarks.simulated_study import Design, Spread, first_seeds, fit, simulate
-from soundaug import stats
-from soundaug.errors import StudyError
-from soundaug.stats import FoldPredictions
+from soundaug.running.errors import StudyError
+from soundaug.statistics import stats
+from soundaug.statistics.stats import FoldPredictions
 
 SPREAD = power.read_spread(Path(__file__).parents[1] / "reports/statistics/spread.json")
 ERROR = 2 * math.sqrt(0.05 * 0.95 / 300)  # two standard errors of a rate of 5 % among 300

@@ -18,10 +18,10 @@ from huggingface_hub import constants
 from safetensors.torch import load_file, save_file
 from tiny_checkpoint import HEIGHT, WIDTH, folder_of, save_checkpoints, tiny_mel
 
-from soundaug import hub
-from soundaug.codec import ClipScaling, LatentCodec
-from soundaug.errors import StudyError
-from soundaug.pretrained import MelConfig, Pretrained, load_pretrained
+from soundaug.diffusion.codec import ClipScaling, LatentCodec
+from soundaug.diffusion.pretrained import MelConfig, Pretrained, load_pretrained
+from soundaug.running import hub
+from soundaug.running.errors import StudyError
 
 os.environ.setdefault("SOUNDAUG_DEVICE", "cpu")
 torch.set_num_threads(1)

@@ -11,8 +11,8 @@ import yaml
 from safetensors.numpy import load_file
 from tiny_pipeline import ROOT, run, tiny_params, workspace
 
-from soundaug import processes
-from soundaug.packed import ClipSet
+from soundaug.folds.packed import ClipSet
+from soundaug.running import processes
 
 CHANGES = {"generate.per_class": 2, "generator.validation_share": 0.0}
 

@@ -4,7 +4,12 @@ import re
 
 import pytest
 
-from soundaug.proof import smallest_sign_flip_p, what_accuracy_hides, what_clips_can_prove, what_folds_can_prove
+from soundaug.statistics.proof import (
+    smallest_sign_flip_p,
+    what_accuracy_hides,
+    what_clips_can_prove,
+    what_folds_can_prove,
+)
 
 
 @pytest.mark.parametrize("alpha", [0.2, 0.05, 0.01])

@@ -8,12 +8,13 @@ import pytest
 import torch
 from tiny import tiny_clips
 
-from soundaug import encoder, quality
-from soundaug.classifier import SoundClassifier
-from soundaug.encoder import embed
+from soundaug.classification import encoder
+from soundaug.classification.classifier import SoundClassifier
+from soundaug.classification.encoder import embed
+from soundaug.classification.training import predict
+from soundaug.judging import quality
+from soundaug.judging.quality import assess, kernel_audio_distance, kernel_distance, label_agreement, prdc
 from soundaug.params import Classifier
-from soundaug.quality import assess, kernel_audio_distance, kernel_distance, label_agreement, prdc
-from soundaug.training import predict
 
 NETWORK = Classifier(channels=[4, 8], kernel=3, padding=1, pool=2, batch_norm=True, hidden=8)
 MEL = tiny_clips().mel

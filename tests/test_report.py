@@ -11,12 +11,12 @@ import yaml
 from fake_study import fake_params, fake_study, read_csv, write_csv
 from fake_stylized import write_stylized
 
-from soundaug.audit import audit
-from soundaug.errors import StudyError
-from soundaug.evaluation import compute_metrics, load_study
-from soundaug.near_duplicates import Closeness, NearDuplicate, write_pairs
+from soundaug.audit.checks import audit
+from soundaug.audit.near_duplicates import Closeness, NearDuplicate, write_pairs
 from soundaug.params import Params
-from soundaug.report import escape, print_summary, render, summary
+from soundaug.reporting.evaluation import compute_metrics, load_study
+from soundaug.reporting.report import escape, print_summary, render, summary
+from soundaug.running.errors import StudyError
 from stages import evaluate
 
 ODD = ("<script>alert(1)</script>", "a|b*c_d", "狗叫 & Straße\n$x$")

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from soundaug import rows as module
-from soundaug.rows import Rows, save_rows
+from soundaug.running import rows as module
+from soundaug.running.rows import Rows, save_rows
 
 
 def values(count: int, seed: int = 0) -> torch.Tensor:

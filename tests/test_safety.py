@@ -13,9 +13,9 @@ import yaml
 from test_download import Server, server  # noqa: F401 - a fixture
 from tiny_pipeline import run, tiny_params, workspace
 
-from soundaug.download import fetch_archive
-from soundaug.errors import StudyError
-from soundaug.packed import ClipSet
+from soundaug.folds.packed import ClipSet
+from soundaug.running.errors import StudyError
+from soundaug.sources.download import fetch_archive
 
 ROOT = Path(__file__).parents[1]
 CODE = [path for folder in ("soundaug", "stages", "benchmarks") for path in sorted((ROOT / folder).rglob("*.py"))]
@@ -44,7 +44,7 @@ def test_networks_of_others_are_read_as_tensors() -> None:
     readers = [(where, words) for where, name, words in calls() if name.endswith(".from_pretrained")]
     for where, words in readers:
         assert "trust_remote_code" not in words, where
-        if where.startswith("soundaug/pretrained.py"):
+        if where.startswith("soundaug/diffusion/pretrained.py"):
             assert words["local_files_only"] == "True"
             assert "use_safetensors" in words
 

@@ -13,14 +13,14 @@ from diffusers import DDIMScheduler, DDPMScheduler, UNet2DModel
 from PIL import Image
 from tiny import tiny_params
 
-from soundaug.device import generator_of
-from soundaug.diffusion import Told
-from soundaug.errors import StudyError
+from soundaug.diffusion.model import Told
+from soundaug.diffusion.schedule import Schedule
+from soundaug.generation.sampling import Sampler
+from soundaug.generation.solvers import SOLVERS, Noise, at_level, read_output
 from soundaug.interpolation import slerp
 from soundaug.params import Generate
-from soundaug.sampling import Sampler
-from soundaug.schedule import Schedule
-from soundaug.solvers import SOLVERS, Noise, at_level, read_output
+from soundaug.running.device import generator_of
+from soundaug.running.errors import StudyError
 
 PARAMS = tiny_params()
 SCHEDULE = Schedule(

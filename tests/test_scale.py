@@ -11,8 +11,8 @@ from tiny_pipeline import ROOT, tiny_params
 
 from benchmarks import scale
 from benchmarks.scale import Cost, fit, measure, params_at
-from soundaug.errors import StudyError
 from soundaug.params import parse_params
+from soundaug.running.errors import StudyError
 
 STAGE = """
 import json, sys, yaml

@@ -7,8 +7,8 @@ import torch
 from diffusers import DDPMScheduler, FlowMatchEulerDiscreteScheduler
 from tiny import tiny_params
 
-from soundaug.schedule import Schedule, network_input
-from soundaug.solvers import SOLVERS, Denoised, Ladder, read_output
+from soundaug.diffusion.schedule import Schedule, network_input
+from soundaug.generation.solvers import SOLVERS, Denoised, Ladder, read_output
 
 FLOW = Schedule(FlowMatchEulerDiscreteScheduler(num_train_timesteps=1000))
 COSINE = Schedule(DDPMScheduler(beta_schedule="squaredcos_cap_v2", prediction_type="v_prediction"))

@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from soundaug import scratch
 from soundaug.params import SpecAugment
-from soundaug.scratch import Scratch
+from soundaug.running import scratch
+from soundaug.running.scratch import Scratch
 
 
 @pytest.fixture(autouse=True)

@@ -14,10 +14,10 @@ from fake_study import fake_params, fake_study, read_csv
 
 from benchmarks import search
 from benchmarks.search import Row, cell_rows, check, choose, estimate, params_to_test, table, validation_cells
-from soundaug.errors import StudyError
-from soundaug.evaluation import load_study
-from soundaug.packed import fold_by_name
+from soundaug.folds.packed import fold_by_name
 from soundaug.params import load_params, parse_params
+from soundaug.reporting.evaluation import load_study
+from soundaug.running.errors import StudyError
 
 ROOT = Path(__file__).parents[1]
 FOLDS = (1, 2, 10)

@@ -8,10 +8,10 @@ import pytest
 import torch
 from tiny import tiny_clips, tiny_params
 
-from soundaug.classifier import build_classifier, save_classifier
-from soundaug.errors import StudyError
+from soundaug.classification.classifier import build_classifier, save_classifier
+from soundaug.generation.selection import best_candidates, load_selector
 from soundaug.interpolation import Pair
-from soundaug.selection import best_candidates, load_selector
+from soundaug.running.errors import StudyError
 
 CLASSES = ["dog_bark", "siren"]
 

@@ -3,7 +3,7 @@
 import numpy as np
 from tiny import tiny_clips
 
-from soundaug.soft_labels import soft_labels
+from soundaug.classification.soft_labels import soft_labels
 
 
 def test_by_hand() -> None:

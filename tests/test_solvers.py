@@ -11,8 +11,7 @@ import torch
 import torch.nn.functional as F
 from diffusers import DDIMScheduler, DPMSolverMultistepScheduler, HeunDiscreteScheduler
 
-from soundaug.errors import StudyError
-from soundaug.solvers import (
+from soundaug.generation.solvers import (
     DDPM,
     SOLVERS,
     Denoise,
@@ -23,6 +22,7 @@ from soundaug.solvers import (
     invert_fixed_point,
     read_output,
 )
+from soundaug.running.errors import StudyError
 
 SCHEDULES = ["linear", "squaredcos_cap_v2"]
 PREDICTIONS = ["epsilon", "v_prediction", "sample"]

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from soundaug.errors import StudyError
-from soundaug.sounds import Sound, read_sounds, write_sounds
+from soundaug.listening.sounds import Sound, read_sounds, write_sounds
+from soundaug.running.errors import StudyError
 
 MEL = np.arange(12, dtype=np.float32).reshape(3, 4)
 SOUNDS = [

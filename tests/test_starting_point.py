@@ -11,13 +11,13 @@ from diffusers import UNet2DModel
 from tiny import tiny_clips, tiny_params
 from tiny_checkpoint import folder_of, save_checkpoints
 
-from soundaug import scratch
-from soundaug.codec import ClipScaling, LatentCodec, MelScaling
-from soundaug.diffusion import Told, build_unet, load_generator, save_generator
-from soundaug.errors import StudyError
-from soundaug.generator_training import Clips, GeneratorTraining
-from soundaug.schedule import Schedule
-from soundaug.starting_point import StartingPoint, starting_point
+from soundaug.diffusion.codec import ClipScaling, LatentCodec, MelScaling
+from soundaug.diffusion.model import Told, build_unet, load_generator, save_generator
+from soundaug.diffusion.schedule import Schedule
+from soundaug.generator.starting_point import StartingPoint, starting_point
+from soundaug.generator.training import Clips, GeneratorTraining
+from soundaug.running import scratch
+from soundaug.running.errors import StudyError
 
 PARAMS = tiny_params(features={"filters": "slaney"})
 CLIPS, UNSEEN = (

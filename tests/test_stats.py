@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from scipy import stats as scipy_stats
 
-from soundaug import stats
-from soundaug.proof import smallest_sign_flip_p
-from soundaug.stats import FoldPredictions
+from soundaug.statistics import stats
+from soundaug.statistics.proof import smallest_sign_flip_p
+from soundaug.statistics.stats import FoldPredictions
 
 
 def one_fold(fs_id: list[str], right: np.ndarray) -> FoldPredictions:

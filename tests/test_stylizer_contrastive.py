@@ -6,9 +6,9 @@ import torch.nn.functional as F
 from tiny_stylizer import tiny_settings, write_music
 from transformers import CLIPTextModel
 
-from soundaug.errors import StudyError
 from soundaug.music import PIECES, read_pieces
 from soundaug.params import StyleText
+from soundaug.running.errors import StudyError
 from soundaug.stylizer.contrastive import learn_captions
 from soundaug.stylizer.dataset import StyleWindows, draw_windows
 from soundaug.stylizer.model import build_text_encoder

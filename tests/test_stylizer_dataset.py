@@ -9,9 +9,9 @@ import soundfile
 import torch
 from tiny_stylizer import IMAGE, write_music
 
-from soundaug.errors import StudyError
 from soundaug.images.sound import image_of
 from soundaug.music import PIECES, read_pieces
+from soundaug.running.errors import StudyError
 from soundaug.stylizer.dataset import draw_windows
 from soundaug.stylizer.windows import ImageFormat
 

@@ -12,8 +12,8 @@ from diffusers import DPMSolverMultistepScheduler, StableDiffusionPipeline
 from PIL import Image
 from tiny_stylizer import RATE, write_model
 
-from soundaug.errors import StudyError
 from soundaug.images import riffusion
+from soundaug.running.errors import StudyError
 from soundaug.stylizer.model import StylizerModel, load_stylizer
 from soundaug.stylizer.pipeline import (
     NoisedImg2ImgPipeline,

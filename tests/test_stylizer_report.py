@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from fake_stylized import PROMPTS, write_stylized
 
-from soundaug.errors import StudyError
-from soundaug.plots import stylize_figure
+from soundaug.reporting.plots import stylize_figure
+from soundaug.running.errors import StudyError
 from soundaug.stylizer.assessment import BACH, ORIGINAL, TEXT
 from soundaug.stylizer.report import curve_rows, load_stylized, stylize_table
 

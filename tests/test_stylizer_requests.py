@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from soundaug.errors import StudyError
+from soundaug.running.errors import StudyError
 from soundaug.stylizer.requests import Request, read_requests
 
 

@@ -13,9 +13,9 @@ from tiny_pipeline import hashes, run, tiny_params, workspace
 from tiny_stylizer import RATE, write_model, write_music
 
 from soundaug.cli import main
-from soundaug.errors import StudyError, run_stage
 from soundaug.images.files import open_image, save_image
 from soundaug.images.riffusion import params_of
+from soundaug.running.errors import StudyError, run_stage
 from soundaug.stylizer.windows import ImageFormat
 
 SMALL = {

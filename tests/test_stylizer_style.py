@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from tiny_stylizer import RATE, sound, write_music
 
-from soundaug.errors import StudyError
 from soundaug.music import PIECES, read_pieces
+from soundaug.running.errors import StudyError
 from soundaug.stylizer.style import FEATURES, StyleClassifier, clips_of, train_style_classifier
 
 STEPS = 30

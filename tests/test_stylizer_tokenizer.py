@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from transformers import CLIPTokenizer
 
-from soundaug.errors import StudyError
+from soundaug.running.errors import StudyError
 from soundaug.stylizer.tokenizer import build_tokenizer, check_prompt, token_ids
 
 CAPTIONS = ["lo fi beats, slow, electric piano", "epic orchestra in a minor key", "electric beats with drums"]

@@ -10,9 +10,9 @@ import torch
 from diffusers import StableDiffusionPipeline
 from tiny_stylizer import tiny_settings, write_music
 
-from soundaug import scratch
-from soundaug.errors import StudyError
 from soundaug.music import PIECES, read_pieces
+from soundaug.running import scratch
+from soundaug.running.errors import StudyError
 from soundaug.stylizer.dataset import StyleWindows, draw_windows
 from soundaug.stylizer.model import load_stylizer
 from soundaug.stylizer.training import StylizerTraining

@@ -9,9 +9,9 @@ import pytest
 import torch
 from PIL import Image
 
-from soundaug.errors import StudyError
 from soundaug.images import riffusion
 from soundaug.images.riffusion import SpectrogramParams
+from soundaug.running.errors import StudyError
 from soundaug.stylizer.windows import (
     FORMAT_FILE,
     ImageFormat,

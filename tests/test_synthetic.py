@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import soundfile
 
-from soundaug.errors import StudyError
 from soundaug.params import Synthetic
-from soundaug.synthetic import CLASS_NAMES, CORPUS_RATE, ClipRow, synthesise_corpus
-from soundaug.synthetic.scene import PEAK_LIMIT, compose, mix
-from soundaug.synthetic.signals import (
+from soundaug.running.errors import StudyError
+from soundaug.sources.synthetic import CLASS_NAMES, CORPUS_RATE, ClipRow, synthesise_corpus
+from soundaug.sources.synthetic.scene import PEAK_LIMIT, compose, mix
+from soundaug.sources.synthetic.signals import (
     Waveform,
     active_level,
     coloured_noise,
@@ -24,7 +24,7 @@ from soundaug.synthetic.signals import (
     rms,
     room,
 )
-from soundaug.synthetic.sounds import SOUNDS, air_conditioner, car_horn, gun_shot, jackhammer, siren
+from soundaug.sources.synthetic.sounds import SOUNDS, air_conditioner, car_horn, gun_shot, jackhammer, siren
 
 SECONDS = 8
 N = SECONDS * CORPUS_RATE

@@ -9,7 +9,7 @@ import time
 import pytest
 import torch
 
-from soundaug.threads import over_cores, side_by_side
+from soundaug.running.threads import over_cores, side_by_side
 
 
 @pytest.fixture

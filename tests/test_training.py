@@ -12,12 +12,12 @@ import pytest
 import torch
 from tiny import tiny_clips, tiny_params
 
-from soundaug.arms import run_arm, run_folder
-from soundaug.errors import StudyError
-from soundaug.packed import ClipSet, concatenate
+from soundaug.classification.arms import run_arm, run_folder
+from soundaug.classification.training import AS_THEY_COME, Trained, cross_entropy, predict, train_classifier
+from soundaug.folds.packed import ClipSet, concatenate
+from soundaug.folds.provenance import TRAIN_CLIPS
 from soundaug.params import Augmentation, Training
-from soundaug.provenance import TRAIN_CLIPS
-from soundaug.training import AS_THEY_COME, Trained, cross_entropy, predict, train_classifier
+from soundaug.running.errors import StudyError
 
 PARAMS = tiny_params()
 REAL, TEST = tiny_clips(fold=1), tiny_clips(fold=2, slices=2)

@@ -13,9 +13,9 @@ import yaml
 from safetensors.torch import save_file
 from torch import nn
 
-from soundaug import vocoder
-from soundaug.errors import StudyError
-from soundaug.vocoder import Vocoder, load_vocoder
+from soundaug.inversion import vocoder
+from soundaug.inversion.vocoder import Vocoder, load_vocoder
+from soundaug.running.errors import StudyError
 
 RATE = 8000  # the study's
 OWN_RATE = 16000  # the vocoder's

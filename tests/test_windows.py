@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from soundaug.windows import Windowed, window_starts
+from soundaug.diffusion.windows import Windowed, window_starts
 
 
 class Local(nn.Module):

@@ -15,13 +15,13 @@ import torch
 from distributed import LocalCluster
 from tiny_pipeline import hashes, run, tiny_params, workspace
 
-from soundaug import workers
-from soundaug.audio import ClipProblem
-from soundaug.errors import StudyError
-from soundaug.features import MelFrontEnd, front_end_of, mels_of_files, mels_of_waveforms
-from soundaug.mel_to_audio import MelToAudio, sounds
+from soundaug.inversion.mel_to_audio import MelToAudio, sounds
 from soundaug.params import Params, parse_params
-from soundaug.workers import over_workers
+from soundaug.running import workers
+from soundaug.running.errors import StudyError
+from soundaug.running.workers import over_workers
+from soundaug.sound.audio import ClipProblem
+from soundaug.sound.features import MelFrontEnd, front_end_of, mels_of_files, mels_of_waveforms
 
 PARAMS: Params = parse_params(tiny_params())
 FRONT_END = MelFrontEnd(PARAMS.features)

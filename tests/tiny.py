@@ -9,7 +9,7 @@ import torch
 import yaml
 from fake_study import CLASSES, FRAMES, MELS, fake_params
 
-from soundaug.packed import ClipSet
+from soundaug.folds.packed import ClipSet
 from soundaug.params import Params
 
 os.environ.setdefault("SOUNDAUG_DEVICE", "cpu")  # equality to the bit is asserted of the CPU

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 import yaml
 
-from soundaug import scratch
 from soundaug.params import Params, load_params
+from soundaug.running import scratch
 
 ROOT = Path(__file__).resolve().parent.parent
 

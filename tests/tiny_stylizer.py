@@ -9,10 +9,10 @@ import soundfile
 import torch
 from diffusers import DDIMScheduler
 
-from soundaug.autoencoder import build_autoencoder
+from soundaug.diffusion.autoencoder import build_autoencoder
 from soundaug.music import PIECES
-from soundaug.outputs import write_csv
 from soundaug.params import StyleImage, Stylizer
+from soundaug.running.outputs import write_csv
 from soundaug.stylizer.model import build_text_encoder, build_text_unet, save_stylizer
 from soundaug.stylizer.tokenizer import build_tokenizer
 from soundaug.stylizer.training import betas_of

@@ -10,9 +10,9 @@ import librosa
 import numpy as np
 from PIL import Image
 
-from soundaug.errors import StudyError
-from soundaug.foreign import brief
 from soundaug.images.source import source_of
+from soundaug.running.errors import StudyError
+from soundaug.running.foreign import brief
 
 PREFIX = "soundaug."
 REFERENCE_KEY = f"{PREFIX}reference_power"

@@ -8,10 +8,10 @@ from typing import Literal
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from soundaug.errors import StudyError
-from soundaug.foreign import SYSTEM, reason
 from soundaug.images import audio_diffusion, riffusion
-from soundaug.outputs import whole
+from soundaug.running.errors import StudyError
+from soundaug.running.foreign import SYSTEM, reason
+from soundaug.running.outputs import whole
 
 FORMATS = ("PNG", "JPEG", "WEBP")  # not all that Pillow knows: it hands some to other programs, as EPS to Ghostscript
 

@@ -16,9 +16,9 @@ import torch
 import torchaudio
 from PIL import Image
 
-from soundaug.errors import StudyError
-from soundaug.foreign import brief
 from soundaug.images.source import source_of
+from soundaug.running.errors import StudyError
+from soundaug.running.foreign import brief
 
 FULL_SCALE = 2.0**15  # of 16-bit samples
 MOST = {  # beyond which there is no sound, and no memory holds the filters

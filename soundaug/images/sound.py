@@ -9,14 +9,14 @@ import numpy as np
 import torch
 from PIL import Image
 
-from soundaug.errors import StudyError
 from soundaug.images import audio_diffusion, riffusion
 from soundaug.images.audio_diffusion import MelParams
 from soundaug.images.files import Kind, kind_of
 from soundaug.images.riffusion import SpectrogramParams
 from soundaug.images.source import source_of
-from soundaug.mel_inversion import MelInversion
-from soundaug.phase import Stft, griffin_lim
+from soundaug.inversion.mel_inversion import MelInversion
+from soundaug.running.errors import StudyError
+from soundaug.sound.phase import Stft, griffin_lim
 
 MOST_CELLS = 2**28  # frames x frequency bins, five minutes of Riffusion's: 2 GB an array of phases
 MOMENTUM = 0.99  # fast Griffin-Lim, as Riffusion and librosa run it

@@ -8,9 +8,6 @@ import numpy as np
 from joblib import Parallel, delayed
 from tqdm import tqdm
 
-from soundaug.audio import to_pcm16, write_flac
-from soundaug.errors import StudyError
-from soundaug.foreign import reading
 from soundaug.music import bach
 from soundaug.music.captions import captions_of
 from soundaug.music.composition import Composition, compose
@@ -18,8 +15,11 @@ from soundaug.music.effects import Waveform, levelled, room
 from soundaug.music.score import Score
 from soundaug.music.styles import STYLES
 from soundaug.music.synthesiser import play
-from soundaug.outputs import write_csv
 from soundaug.params import Music
+from soundaug.running.errors import StudyError
+from soundaug.running.foreign import reading
+from soundaug.running.outputs import write_csv
+from soundaug.sound.audio import to_pcm16, write_flac
 
 PIECES = "pieces.csv"
 BACH = "bach.flac"

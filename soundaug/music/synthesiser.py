@@ -13,9 +13,9 @@ import pretty_midi
 import soundfile
 import soxr
 
-from soundaug.audio import fit
 from soundaug.music.effects import Waveform
 from soundaug.music.score import Part, Score
+from soundaug.sound.audio import fit
 
 SOUND_FONT = Path(pretty_midi.__file__).with_name("TimGM6mb.sf2")
 TICKS_A_BEAT = 960

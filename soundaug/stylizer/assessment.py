@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from soundaug.outputs import write_json, write_table
+from soundaug.running.outputs import write_json, write_table
 
 TABLE, CURVE, SUMMARY = "sounds.csv", "curve.csv", "summary.json"
 TEXT, PIECE, BACH, ORIGINAL = "text", "piece", "bach", "original"

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from soundaug.errors import StudyError
+from soundaug.running.errors import StudyError
 
 if TYPE_CHECKING:  # importing diffusers' pipelines takes long, and other commands need none of it
     from soundaug.stylizer.model import StylizerModel
@@ -92,7 +92,7 @@ def _add_sampling(command: argparse.ArgumentParser) -> None:
 def _one(arguments: argparse.Namespace, **more: Any) -> None:
     from pydantic import ValidationError
 
-    from soundaug.clips import check_ending
+    from soundaug.sound.excerpts import check_ending
     from soundaug.stylizer.requests import Request
 
     check_ending(arguments.out)
@@ -118,8 +118,8 @@ def _model(arguments: argparse.Namespace) -> "StylizerModel":
 
 
 def _made(model: "StylizerModel", request: "Request", arguments: argparse.Namespace) -> "Styled":
-    from soundaug.clips import read_sound
     from soundaug.images.files import open_image
+    from soundaug.sound.excerpts import read_sound
     from soundaug.stylizer.pipeline import Sampling
     from soundaug.stylizer.sound import image_to_sound, sound_to_sound, text_to_sounds
 
@@ -141,8 +141,8 @@ def _made(model: "StylizerModel", request: "Request", arguments: argparse.Namesp
 
 
 def _write(path: Path, styled: "Styled") -> None:
-    from soundaug.clips import write_sound
     from soundaug.images.files import save_image
+    from soundaug.sound.excerpts import write_sound
 
     gain_db = write_sound(path, styled.waveforms, styled.sample_rate)
     save_image(styled.image, path.with_suffix(".png"))

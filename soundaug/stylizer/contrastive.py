@@ -12,9 +12,9 @@ from torch import nn
 from tqdm import tqdm
 from transformers import CLIPTextModel
 
-from soundaug.device import generator_of
-from soundaug.errors import StudyError
 from soundaug.params import StyleText
+from soundaug.running.device import generator_of
+from soundaug.running.errors import StudyError
 
 CHANNELS = (16, 32, 64)  # of the network that looks at the images
 FIRST_TEMPERATURE, LOWEST_TEMPERATURE = 0.07, 0.01  # CLIP's

@@ -8,12 +8,12 @@ import numpy as np
 import torch
 from joblib import Parallel, delayed
 
-from soundaug.audio import ClipProblem, fit, read_mono
-from soundaug.errors import StudyError
 from soundaug.images.riffusion import SpectrogramParams
 from soundaug.images.sound import image_of
 from soundaug.music import MusicPiece
 from soundaug.params import StyleImage
+from soundaug.running.errors import StudyError
+from soundaug.sound.audio import ClipProblem, fit, read_mono
 from soundaug.stylizer.windows import ImageFormat, max_value_of
 
 

@@ -13,12 +13,12 @@ from safetensors import SafetensorError
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 from transformers.utils import logging as transformers_logging
 
-from soundaug.device import choose_device
-from soundaug.diffusion import GROUP_CHANNELS, HEAD_CHANNELS, place
-from soundaug.errors import StudyError
-from soundaug.hub import local_or_fetched
-from soundaug.outputs import read_json, whole
+from soundaug.diffusion.model import GROUP_CHANNELS, HEAD_CHANNELS, place
 from soundaug.params import Stylizer
+from soundaug.running.device import choose_device
+from soundaug.running.errors import StudyError
+from soundaug.running.hub import local_or_fetched
+from soundaug.running.outputs import read_json, whole
 from soundaug.stylizer.windows import FORMAT_FILE, ImageFormat
 
 INDEX = "model_index.json"

@@ -17,12 +17,12 @@ from diffusers import (
 from PIL import Image
 from tqdm import tqdm
 
-from soundaug.device import autocast, generator_of
-from soundaug.errors import StudyError
 from soundaug.interpolation import slerp
+from soundaug.running.device import autocast, generator_of
+from soundaug.running.errors import StudyError
+from soundaug.running.threads import side_by_side
 from soundaug.stylizer.model import StylizerModel
 from soundaug.stylizer.tokenizer import check_prompt
-from soundaug.threads import side_by_side
 
 ONE_TOKENIZES = Lock()  # Hugging Face's tokenizers are not to be shared by threads
 

@@ -9,10 +9,10 @@ import numpy as np
 import soundfile
 from PIL import Image
 
-from soundaug.errors import StudyError
-from soundaug.outputs import read_json, read_rows
+from soundaug.reporting.tables import Table
+from soundaug.running.errors import StudyError
+from soundaug.running.outputs import read_json, read_rows
 from soundaug.stylizer.assessment import BACH, CURVE, ORIGINAL, PIECE, SUMMARY, TABLE, TEXT
-from soundaug.tables import Table
 
 MEASURES = {
     "style_accuracy": "style accuracy",

@@ -7,8 +7,8 @@ from typing import Annotated, Any
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from soundaug.errors import StudyError
 from soundaug.params import Seed, Unit
+from soundaug.running.errors import StudyError
 from soundaug.stylizer.pipeline import Wish
 
 

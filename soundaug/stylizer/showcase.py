@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from soundaug.clips import write_sound
 from soundaug.images.files import save_image
 from soundaug.params import Stylize
+from soundaug.sound.excerpts import write_sound
 from soundaug.stylizer.assessment import ORIGINAL, TEXT, Row
 from soundaug.stylizer.chroma import chroma_of, chroma_similarity, similarity_to_others
 from soundaug.stylizer.model import StylizerModel

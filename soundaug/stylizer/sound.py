@@ -7,14 +7,14 @@ from itertools import islice
 import numpy as np
 from PIL import Image
 
-from soundaug.errors import StudyError
 from soundaug.images import riffusion
 from soundaug.images.sound import sound_of
 from soundaug.images.source import source_of
+from soundaug.running.errors import StudyError
+from soundaug.running.threads import side_by_side
 from soundaug.stylizer.model import StylizerModel
 from soundaug.stylizer.pipeline import Sampling, Wish, autoencoded, check_wish, image_to_images, text_to_images
 from soundaug.stylizer.windows import Windows, joined, max_value_of, windows_of, windows_of_magnitudes, with_parameters
-from soundaug.threads import side_by_side
 
 
 @dataclass(frozen=True)

@@ -8,14 +8,14 @@ import numpy as np
 import soxr
 import torch
 
-from soundaug.audio import ClipProblem, fit, read_mono
-from soundaug.classifier import SoundClassifier
-from soundaug.errors import StudyError
-from soundaug.features import MelFrontEnd, mels_of_waveforms
+from soundaug.classification.classifier import SoundClassifier
+from soundaug.classification.training import predict, train_classifier
+from soundaug.folds.packed import ClipSet
 from soundaug.music import MusicPiece
-from soundaug.packed import ClipSet
 from soundaug.params import Classifier, Features, Training
-from soundaug.training import predict, train_classifier
+from soundaug.running.errors import StudyError
+from soundaug.sound.audio import ClipProblem, fit, read_mono
+from soundaug.sound.features import MelFrontEnd, mels_of_waveforms
 
 # Apart from the study's own classifier, so that figures of different settings compare. A style is in the colour of the
 # sound, which normalisation by the clip's own mean would take off.

@@ -7,7 +7,7 @@ from tokenizers.pre_tokenizers import ByteLevel
 from tokenizers.trainers import BpeTrainer
 from transformers import CLIPTokenizer
 
-from soundaug.errors import StudyError
+from soundaug.running.errors import StudyError
 
 BEGINNING, END = "<|startoftext|>", "<|endoftext|>"
 WORD_END = "</w>"

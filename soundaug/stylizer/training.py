@@ -9,24 +9,24 @@ from diffusers import DDIMScheduler, DDPMScheduler
 from diffusers.training_utils import EMAModel
 from tqdm import tqdm
 
-from soundaug import diffusion
-from soundaug.autoencoder import ImageAutoencoderTraining
-from soundaug.checkpoint import ResumableTraining
-from soundaug.device import autocast, choose_device, generator_of
-from soundaug.diffusion import Told, diffusion_loss, place
-from soundaug.errors import StudyError
-from soundaug.learning_rate import schedule_factor
-from soundaug.outputs import write_csv
+from soundaug.diffusion import model as diffusion
+from soundaug.diffusion.autoencoder import ImageAutoencoderTraining
+from soundaug.diffusion.learning_rate import schedule_factor
+from soundaug.diffusion.model import Told, diffusion_loss, place
+from soundaug.diffusion.schedule import Schedule
 from soundaug.params import Stylizer
-from soundaug.schedule import Schedule
-from soundaug.scratch import Scratch
+from soundaug.running.checkpoint import ResumableTraining
+from soundaug.running.device import autocast, choose_device, generator_of
+from soundaug.running.errors import StudyError
+from soundaug.running.outputs import write_csv
+from soundaug.running.scratch import Scratch
+from soundaug.running.threads import keep_freed_memory
 from soundaug.stylizer import contrastive
 from soundaug.stylizer.contrastive import learn_captions
 from soundaug.stylizer.dataset import StyleWindows
 from soundaug.stylizer.model import build_text_encoder, build_text_unet, save_stylizer
 from soundaug.stylizer.tokenizer import build_tokenizer, token_ids
 from soundaug.stylizer.windows import ImageFormat
-from soundaug.threads import keep_freed_memory
 
 HISTORY_COLUMNS = ("step", "learning_rate", "loss")
 LOG_EVERY = 10  # steps a row of the history averages over

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from soundaug.audio import fit
-from soundaug.clips import read_sound
 from soundaug.music import MusicPiece
+from soundaug.sound.audio import fit
+from soundaug.sound.excerpts import read_sound
 from soundaug.stylizer.chroma import chroma_of, chroma_similarity
 
 

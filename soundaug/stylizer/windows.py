@@ -9,11 +9,11 @@ import torch
 from PIL import Image
 from pydantic import TypeAdapter, ValidationError
 
-from soundaug.errors import StudyError
 from soundaug.images import riffusion
 from soundaug.images.riffusion import DEFAULT_MAX_VALUE, ExifTag, SpectrogramParams
-from soundaug.outputs import read_json, write_json
 from soundaug.params import StyleImage
+from soundaug.running.errors import StudyError
+from soundaug.running.outputs import read_json, write_json
 
 FORMAT_FILE = "spectrogram.json"  # beside a model: what its images are
 

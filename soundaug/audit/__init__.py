@@ -1,0 +1,1 @@
+"""What must not have reached a training."""

@@ -1,0 +1,188 @@
+"""Clips that are nearly the same sound although they are of different recordings, found by mel fingerprint."""
+
+from collections.abc import Sequence
+from dataclasses import astuple, dataclass, fields
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from soundaug.folds.packed import ClipSet, split
+from soundaug.params import Features, Params
+from soundaug.running.device import choose_device
+from soundaug.running.errors import StudyError
+from soundaug.running.foreign import reading
+from soundaug.running.outputs import read_rows, write_csv
+from soundaug.sound.correlation import correlations, shifts_up_to
+from soundaug.sound.features import MelFrontEnd
+
+MAX_SHIFT = 0.5  # of a clip: slices of one recording are often cut at every half of their length
+LEAST_OVERLAP = 0.1  # of a fingerprint's energy, that two clips must have in common to be compared by it
+EVEN_DB = 0.1  # s.d. below which a clip is as good as silent and has nothing to tell it by
+
+REAL, GENERATED = "real", "generated"
+
+
+@dataclass(frozen=True)
+class NearDuplicate:
+    """A test clip of a held-out fold and the clip nearest to it that was trained on: a real one or a generated one.
+
+    ``similarity``: the correlation of their fingerprints, at most 1; ``shift_seconds``: how much later the test clip
+    has the sound.
+    """
+
+    held_out: int
+    kind: str
+    test: str
+    test_fs_id: str
+    train: str
+    train_fs_id: str
+    similarity: float
+    shift_seconds: float
+
+
+COLUMNS = [field.name for field in fields(NearDuplicate)]
+
+
+@dataclass(frozen=True)
+class Closeness:
+    """The near-duplicates of ``test_clips`` test clips, summed over the held-out folds; most similar first."""
+
+    test_clips: int
+    pairs: Sequence[NearDuplicate]
+
+    @property
+    def share(self) -> float:
+        """Of the test clips, those with a near-duplicate of either kind."""
+        return len({(pair.held_out, pair.test) for pair in self.pairs}) / max(1, self.test_clips)
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """The figures that go into metrics.json under ``audit``: test clips near to a real one, a generated one."""
+        real, generated = (sum(pair.kind == kind for pair in self.pairs) for kind in (REAL, GENERATED))
+        return {"near_duplicates": real, "near_generated": generated, "near_share": round(self.share, 6)}
+
+
+def fingerprint(log_mels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Fingerprints float32 [N, n_mels, T - 1] of log mels [N, n_mels, T] in dB, and which clips have one, bool [N].
+
+    Each band's mean over time and each frame's mean over bands are taken off, so that neither level and colour nor the
+    loudness curve counts, which unlike sounds share; then differences of neighbouring frames are taken, and each clip
+    is brought to energy 1. What is left is the fine grain, which even two stretches of the same noise do not share.
+    """
+    centred = log_mels - log_mels.mean(axis=2, keepdims=True)
+    grain = np.diff(centred - centred.mean(axis=1, keepdims=True), axis=2)
+    energy = np.square(grain, dtype=np.float64).sum(axis=(1, 2))
+    told = energy > EVEN_DB**2 * grain[0].size if len(grain) else np.zeros(0, bool)
+    return (grain / np.sqrt(np.where(told, energy, 1.0))[:, None, None]).astype(np.float32), told
+
+
+@torch.inference_mode()
+def most_similar(
+    queries: np.ndarray, references: np.ndarray, max_shift: int, exclude: np.ndarray, label: str
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Of every query the most similar reference: correlation float64, index and shift int64, all [N].
+
+    Fingerprints [N, n_mels, T] and [R, n_mels, T] of energy 1; the correlation is that of the frames both have at the
+    best shift of up to ``max_shift`` frames either way (above 0, the query's sound comes later), by FFT. ``exclude``
+    bool [N, R]: references that a query is not compared with; with none left it has correlation -1.
+    """
+    device = choose_device()
+    shifts = shifts_up_to(max_shift)
+    best = np.full(len(queries), -1.0)
+    found, shift = np.full(len(queries), -1), np.zeros(len(queries), np.int64)
+    for rows, columns, products, query_energy, reference_energy in correlations(
+        queries, references, max_shift, device, label
+    ):
+        energy = torch.sqrt(query_energy[:, :, None] * reference_energy[:, None, :]).clamp(min=LEAST_OVERLAP)
+        values, at = (products / energy).max(dim=0)  # [N, R]
+        value, index = values.masked_fill(torch.from_numpy(exclude[rows, columns]).to(device), -1.0).max(dim=1)
+        within = np.flatnonzero(value.cpu().numpy() > best[rows])
+        closer = rows.start + within
+        best[closer] = value.cpu().numpy()[within]
+        found[closer] = index.cpu().numpy()[within] + columns.start
+        shift[closer] = np.array(shifts)[at.gather(1, index[:, None])[:, 0].cpu().numpy()[within]]
+    return best, found, shift
+
+
+def near_duplicates(
+    test: ClipSet, train: ClipSet, features: Features, at_least: float, held_out: int, kind: str = REAL
+) -> list[NearDuplicate]:
+    """Of every test clip the most similar clip of ``train`` of another recording, where similarity is ``at_least`` so.
+
+    Tolerant of level and of a shift of half a clip. Silent clips are left out.
+    """
+    front_end = MelFrontEnd(features)
+    sides = []
+    for clips in (test, train):
+        prints, told = fingerprint(front_end.log_mel(torch.from_numpy(clips.mel)).numpy())
+        sides.append((clips.take(told), prints[told]))
+    (queries, asked), (references, given) = sides
+    if not len(queries) or not len(references):
+        return []
+    same = queries.fs_id[:, None] == references.fs_id[None]
+    label = f"near-duplicates, fold {held_out} held out, {kind}"
+    similarity, found, shift = most_similar(asked, given, int(MAX_SHIFT * asked.shape[2]), same, label)
+    return [
+        NearDuplicate(
+            held_out,
+            kind,
+            str(queries.name[row]),
+            str(queries.fs_id[row]),
+            str(references.name[found[row]]),
+            str(references.fs_id[found[row]]),
+            round(float(similarity[row]), 4),
+            round(float(shift[row]) / features.frames_per_second, 3),
+        )
+        for row in np.flatnonzero(similarity >= at_least)
+    ]
+
+
+def look_for(data: Path, params: Params) -> Closeness:
+    """Compare every held-out fold in ``data``/features with its training clips and its generated ones."""
+    pairs: list[NearDuplicate] = []
+    tested = 0
+    for fold in params.folds:
+        train, test = split(data / "features", fold)
+        tested += len(test)
+        at_least = params.leakage.similarity
+        pairs += near_duplicates(test, train, params.features, at_least, fold)
+        path = data / "generated" / f"fold{fold}" / "features.npz"
+        if params.generate.per_class > 0:
+            pairs += near_duplicates(test, ClipSet.load(path), params.features, at_least, fold, GENERATED)
+    return Closeness(tested, sorted(pairs, key=lambda pair: -pair.similarity))
+
+
+def refuse(found: Closeness, params: Params, named: Path) -> None:
+    """Raise StudyError when more test clips than leakage.max_share, if set, have one; ``named`` lists them."""
+    most = params.leakage.max_share
+    if most is not None and found.share > most:
+        raise StudyError(
+            f"leak: {found.share:.2%} of the test clips are nearly the same as a clip trained on (in {named}), "
+            f"wanted at most {most:.2%} (leakage.max_share)"
+        )
+
+
+def write_pairs(table: Path, found: Closeness) -> None:
+    """Write a row a pair; the header alone where there is none."""
+    write_csv(table, COLUMNS, (astuple(pair) for pair in found.pairs))
+
+
+def read_closeness(table: Path, test_clips: int) -> Closeness:
+    """Read what `write_pairs` wrote; StudyError when it is missing or something else."""
+    rows = read_rows(table, COLUMNS)
+    with reading(table, "no near-duplicates", "what audit writes"):
+        pairs = [
+            NearDuplicate(
+                held_out=int(row["held_out"]),
+                kind=row["kind"],
+                test=row["test"],
+                test_fs_id=row["test_fs_id"],
+                train=row["train"],
+                train_fs_id=row["train_fs_id"],
+                similarity=float(row["similarity"]),
+                shift_seconds=float(row["shift_seconds"]),
+            )
+            for row in rows
+        ]
+    return Closeness(test_clips, pairs)

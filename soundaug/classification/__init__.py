@@ -1,0 +1,1 @@
+"""The classifier: network, training, arms, and what else is made of one."""

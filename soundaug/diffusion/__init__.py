@@ -1,0 +1,1 @@
+"""The diffusion model: network, images it learns, noise levels, checkpoints."""

@@ -1,0 +1,1 @@
+"""Clips made by a trained generator."""

@@ -1,0 +1,47 @@
+"""What a generator learns: the training folds of a held-out fold, or the embedded music."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from soundaug.folds.packed import ClipSet, class_list, fold_by_name, split, withheld_clips
+from soundaug.generator.music_clips import music_clips
+from soundaug.params import Generator
+from soundaug.sound.features import MelFrontEnd
+
+
+@dataclass(frozen=True)
+class GeneratorCorpus:
+    """Clips, their classes by id, those learned without a class, and the study's folds of all: none of music."""
+
+    clips: ClipSet
+    classes: list[str]
+    unlabelled: ClipSet
+    fold_of: dict[str, int]  # of every clip of the study's, by its name
+
+    @classmethod
+    def load(cls, settings: Generator, held_out: int, front_end: MelFrontEnd) -> "GeneratorCorpus":
+        """By ``corpus`` and ``unlabelled``; raises StudyError as `split` and `music_clips` do."""
+        folder = Path(settings.corpus)
+        if settings.corpus == "data/music":
+            clips, styles = music_clips(folder, front_end)
+            return cls(clips, styles, clips.take(np.array([], int)), {})
+        clips, _ = split(folder, held_out)
+        unlabelled = withheld_clips(folder, held_out) if settings.unlabelled else clips.take(np.array([], int))
+        return cls(clips, class_list(folder), unlabelled, fold_by_name(folder))
+
+    @property
+    def folds(self) -> list[int]:
+        """The study's folds that it learns, ascending."""
+        return sorted({fold for _, _, fold in self.rows()})
+
+    def rows(self) -> list[tuple[str, str, int]]:
+        """Name, recording and fold of every clip of the study that is learned or watched."""
+        if not self.fold_of:
+            return []
+        return [
+            (name, fs_id, self.fold_of[name])
+            for learned in (self.clips, self.unlabelled)
+            for name, fs_id in zip(learned.name.tolist(), learned.fs_id.tolist(), strict=True)
+        ]

@@ -1,0 +1,1 @@
+"""From mels back to audio."""

@@ -1,0 +1,1 @@
+"""What any stage runs on: one-line errors, outputs that are whole, work in progress, devices, threads and processes."""

@@ -1,0 +1,1 @@
+"""Audio files, their spectra and mels."""

@@ -1,0 +1,1 @@
+"""Where labelled clips come from, and the table of them."""
