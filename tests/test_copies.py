@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from soundaug.judging import copies
-from soundaug.judging.copies import ClosePair, Matches, copy_report, nearest, paired
+from soundaug.judging.copies import ClosePair, Matches, copy_report, nearest, nearest_each, paired
 from soundaug.sound import correlation
 
 MELS, FRAMES = 12, 40
@@ -112,6 +112,21 @@ def test_excluded_references_are_not_compared() -> None:
     assert found.reference[0] != 0
     assert (found.distance_db[1], found.reference[1]) == (0, 1)
     assert (found.distance_db[2], found.reference[2], found.shift[2]) == (np.inf, -1, 0)
+
+
+def test_several_exclusions_at_once_are_each_as_alone() -> None:
+    clips = noise(9, 8)
+    queries, references = clips[:3], np.concatenate([clips[3:], clips[:3] + 1.0])
+    first, second = np.zeros((2, 3, 8), bool)
+    first[0, 5] = first[1] = True
+    second[:, 5:] = True
+    found = nearest_each(queries, references, 3, [first, None, second])
+    for exclude, matches in zip([first, None, second], found, strict=True):
+        assert_same(matches, brute_force(queries, references, 3, exclude))
+    assert found[1].reference.tolist() == [5, 6, 7]
+    assert found[0].reference.tolist()[1:] == [-1, 7]
+    assert found[0].reference[0] != 5
+    assert found[2].reference.max() < 5
 
 
 def test_pairs_are_compared_with_the_clip_given() -> None:

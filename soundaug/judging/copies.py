@@ -1,5 +1,6 @@
 """Are generated clips copies of training clips? Nearest neighbours on log mels, whatever the shift in time."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -44,7 +45,6 @@ class CopyReport:
     closest: list[ClosePair]
 
 
-@torch.inference_mode()
 def nearest(
     queries: np.ndarray,
     references: np.ndarray,
@@ -63,29 +63,44 @@ def nearest(
     1 dB, the wrong one may win. The winner's distance and shift are then those of `paired`. Memory does not grow with
     N or R. Raises ValueError when the shapes or ``max_shift`` do not fit or a value is not finite.
     """
+    return nearest_each(queries, references, max_shift, [exclude], label)[0]
+
+
+@torch.inference_mode()
+def nearest_each(
+    queries: np.ndarray,
+    references: np.ndarray,
+    max_shift: int,
+    excludes: Sequence[np.ndarray | None],
+    label: str = "nearest clips",
+) -> list[Matches]:
+    """`nearest` once for each of ``excludes``, in the time of one: what takes time is comparing the clips."""
     _check(queries, references, max_shift)
-    if exclude is not None and exclude.shape != (len(queries), len(references)):
-        raise ValueError(f"exclude: found shape {exclude.shape}, wanted {(len(queries), len(references))}")
+    for exclude in excludes:
+        if exclude is not None and exclude.shape != (len(queries), len(references)):
+            raise ValueError(f"exclude: found shape {exclude.shape}, wanted {(len(queries), len(references))}")
     device = choose_device()
     shifts = shifts_up_to(max_shift)
     n_bins, n_frames = queries.shape[1:]
     cells = torch.tensor([n_bins * (n_frames - abs(shift)) for shift in shifts], dtype=torch.float32, device=device)
     # Taken off both sides, it cancels in the difference, and float32 keeps more of what is left.
     centre = references.mean(axis=(0, 2), keepdims=True, dtype=np.float64)[0] if len(references) else 0.0
-    least = torch.full((len(queries),), torch.inf, device=device)
-    found = torch.full((len(queries),), -1, device=device)
+    least = [torch.full((len(queries),), torch.inf, device=device) for _ in excludes]
+    found = [torch.full((len(queries),), -1, device=device) for _ in excludes]
     for rows, columns, products, query_energy, reference_energy in correlations(
         queries, references, max_shift, device, label, centre
     ):
         squares = query_energy[:, :, None] + reference_energy[:, None, :] - 2 * products
         distances = (squares / cells[:, None, None]).amin(dim=0)  # mean squares [N, R]
-        if exclude is not None:
-            distances[torch.from_numpy(exclude[rows, columns]).to(device)] = torch.inf
-        value, index = distances.min(dim=1)
-        closer = value < least[rows]
-        least[rows] = torch.where(closer, value, least[rows])
-        found[rows] = torch.where(closer, index + columns.start, found[rows])
-    return paired(queries, references, found.cpu().numpy(), max_shift)
+        for exclude, nearest_yet, index_yet in zip(excludes, least, found, strict=True):
+            allowed = distances
+            if exclude is not None:
+                allowed = distances.masked_fill(torch.from_numpy(exclude[rows, columns]).to(device), torch.inf)
+            value, index = allowed.min(dim=1)
+            closer = value < nearest_yet[rows]
+            nearest_yet[rows] = torch.where(closer, value, nearest_yet[rows])
+            index_yet[rows] = torch.where(closer, index + columns.start, index_yet[rows])
+    return [paired(queries, references, index.cpu().numpy(), max_shift) for index in found]
 
 
 @torch.inference_mode()
@@ -155,7 +170,13 @@ def copy_report(
         is_parent = np.zeros((len(generated), len(train)), bool)
         rows, columns = np.nonzero(parents >= 0)
         is_parent[rows, parents[rows, columns]] = True
-        others = nearest(generated, train, max_shift, is_parent, "nearest to generated clips")
+        excludes = [is_parent]
+        if recordings is not None:
+            of_parents = np.zeros((len(generated), len(train)), bool)
+            for row, column in zip(rows, columns, strict=True):
+                of_parents[row] |= recordings == recordings[parents[row, column]]
+            excludes.append(of_parents)
+        others, *strangers = nearest_each(generated, train, max_shift, excludes, "nearest to generated clips")
         # Parents first: of equal distances the parent's counts.
         candidates = [*(paired(generated, train, column, max_shift) for column in parents.T), others]
         distances = np.stack([candidate.distance_db for candidate in candidates])  # [P + 1, M]
@@ -169,11 +190,7 @@ def copy_report(
         metrics["copies_parents"] = float(((distance < threshold) & (best < len(candidates) - 1)).mean())
         metrics["copies_beyond_parents"] = float((others.distance_db < threshold).mean())
         if recordings is not None:
-            of_parents = np.zeros((len(generated), len(train)), bool)
-            for row, column in zip(rows, columns, strict=True):
-                of_parents[row] |= recordings == recordings[parents[row, column]]
-            strangers = nearest(generated, train, max_shift, of_parents, "nearest of other recordings")
-            metrics["copies_beyond_recordings"] = float((strangers.distance_db < threshold).mean())
+            metrics["copies_beyond_recordings"] = float((strangers[0].distance_db < threshold).mean())
             if len(rows):
                 own = np.unique(parents[rows, columns])
                 same = recordings[own, None] == recordings[None]

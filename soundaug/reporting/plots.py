@@ -189,46 +189,29 @@ def spectrogram_figure(examples: Sequence[Example], features: Features) -> bytes
     """A row a class: parent A, the clip generated from both parents, parent B, and a real clip of the test fold."""
     shown = examples[:MOST_EXAMPLES]
     loudest = max(float(mel.max()) for one in shown for mel in (one.parent_a, one.parent_b, one.test_clip))
-    limits = (max(features.floor_db, loudest - 80), loudest)
     with _style(grid=False):
-        figure = Figure(figsize=(13, 1.4 + 1.55 * len(shown)), layout="constrained")
-        panels = figure.subplots(len(shown), 4, sharex=True, sharey=True, squeeze=False)
-        ticks, labels = _mel_ticks(features)
-        for row, one in zip(panels, shown, strict=True):
-            for axes, mel in zip(row, (one.parent_a, one.generated, one.parent_b, one.test_clip), strict=True):
-                picture = _draw_mel(axes, mel, features, limits)
-                axes.set_yticks(ticks, labels)
-            row[0].set_ylabel("\n".join(textwrap.wrap(_label(one.class_name), 16)) + "\nmel, Hz", fontsize=9)
+        rows = [(one.parent_a, one.generated, one.parent_b, one.test_clip) for one in shown]
+        figure, panels = _mel_grid(rows, [one.class_name for one in shown], 13, 1.55, loudest, features)
         for axes, title in zip(panels[0], ("parent A", "generated", "parent B", "a real test clip"), strict=True):
             axes.set_title(title)
-        for axes in panels[-1]:
-            axes.set_xlabel("seconds")
-        figure.colorbar(picture, ax=panels, label="dB", shrink=0.5 if len(shown) > 4 else 0.9, pad=0.01)
         part = "" if len(shown) == len(examples) else f" (the first {len(shown)} of {len(examples)} classes)"
-        figure.suptitle(f"Mel spectrograms of generated clips, their parents and real clips{part}; one dB scale")
+        figure.suptitle(
+            f"Mel spectrograms of generated clips, their parents and real clips{part}; one dB scale", y=0.995
+        )
         return _png(figure)
 
 
 def closest_figure(pairs: Sequence[ClosestPair], features: Features) -> bytes:
     """A row a pair: the generated clip, and the training clip that it is nearest to."""
     loudest = max(float(max(pair.generated.max(), pair.real.max())) for pair in pairs)
-    limits = (max(features.floor_db, loudest - 80), loudest)
     with _style(grid=False):
-        figure = Figure(figsize=(10, 1.4 + 1.7 * len(pairs)), layout="constrained")
-        panels = figure.subplots(len(pairs), 2, sharex=True, sharey=True, squeeze=False)
-        ticks, labels = _mel_ticks(features)
+        rows = [(pair.generated, pair.real) for pair in pairs]
+        figure, panels = _mel_grid(rows, [pair.class_name for pair in pairs], 10, 1.7, loudest, features)
         for row, pair in zip(panels, pairs, strict=True):
-            for axes, mel in zip(row, (pair.generated, pair.real), strict=True):
-                picture = _draw_mel(axes, mel, features, limits)
-                axes.set_yticks(ticks, labels)
-            row[0].set_ylabel("\n".join(textwrap.wrap(_label(pair.class_name), 16)) + "\nmel, Hz", fontsize=9)
             kind = "its parent" if pair.is_parent else "no parent"
             row[1].set_title(f"{pair.distance_db:.1f} dB apart, shifted by {pair.shift} frames, {kind}", fontsize=9)
         panels[0][0].set_title("generated", fontsize=9)
-        for axes in panels[-1]:
-            axes.set_xlabel("seconds")
-        figure.colorbar(picture, ax=panels, label="dB", pad=0.01)
-        figure.suptitle("The generated clips that are nearest to a training clip")
+        figure.suptitle("The generated clips that are nearest to a training clip", y=0.995)
         return _png(figure)
 
 
@@ -280,6 +263,44 @@ def stylize_figure(stylized: Stylized) -> bytes:
             axes.legend(frameon=False, fontsize=10, loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=2)
         figure.suptitle("Restyled music: the style that is heard, and how much of the tune stays")
         return _png(figure)
+
+
+def _mel_grid(
+    rows: Sequence[Sequence[Floats]],
+    classes: Sequence[str],
+    width: float,
+    row_height: float,
+    loudest: float,
+    features: Features,
+) -> tuple[Figure, NDArray[np.object_]]:
+    """A figure ``width`` inches wide of mel spectrograms in dB, a row a class name, and its axes [rows, columns].
+
+    Margins are fixed in inches: matplotlib's own layouts measure every label of every panel several times.
+    """
+    limits = (max(features.floor_db, loudest - 80), loudest)
+    height = 1.4 + row_height * len(rows)
+    figure = Figure(figsize=(width, height))
+    edges = {"left": 0.95 / width, "right": 1 - 1.2 / width, "top": 1 - 0.75 / height, "bottom": 0.6 / height}
+    gap = 0.32 / (row_height - 0.32)
+    panels = figure.subplots(
+        len(rows),
+        len(rows[0]),
+        sharex=True,
+        sharey=True,
+        squeeze=False,
+        gridspec_kw=edges | {"hspace": gap, "wspace": 0.14},
+    )
+    for row, mels, name in zip(panels, rows, classes, strict=True):
+        for axes, mel in zip(row, mels, strict=True):
+            picture = _draw_mel(axes, mel, features, limits)
+        row[0].set_ylabel("\n".join(textwrap.wrap(_label(name), 16)) + "\nmel, Hz", fontsize=9)
+    panels[0][0].set_yticks(*_mel_ticks(features))  # shared by all
+    for axes in panels[-1]:
+        axes.set_xlabel("seconds")
+    tall = edges["top"] - edges["bottom"]
+    scale = figure.add_axes((1 - 1.0 / width, edges["bottom"] + tall / 4, 0.2 / width, tall / 2))
+    figure.colorbar(picture, cax=scale, label="dB")
+    return figure, panels
 
 
 def _draw_mel(axes: Axes, mel: Floats, features: Features, limits: tuple[float, float]) -> AxesImage:
