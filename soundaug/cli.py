@@ -1,4 +1,4 @@
-"""One's own files: sound to spectrogram image and back, an image's parameters, clips of a folder, sound by a prompt.
+"""One's own files: sound to spectrogram image and back, its parameters, clips, stems, sound by a prompt.
 
 `python -m soundaug.cli COMMAND --help` tells the arguments of each.
 """
@@ -81,6 +81,15 @@ def sample(arguments: argparse.Namespace) -> None:
         print(f"left out {len(short)} files shorter than {arguments.duration_ms} ms: {', '.join(map(str, short))}")
 
 
+def split(arguments: argparse.Namespace) -> None:
+    """Write the stems of a sound file, or of every one in a folder."""
+    from soundaug.sound.stems import split_file  # librosa takes seconds to import
+
+    for name, file in sounds_in(arguments.audio).items():
+        written = split_file(file, arguments.folder / name, arguments.ending)
+        print(f"wrote {', '.join(map(str, written))}")
+
+
 def _params(arguments: argparse.Namespace, rate: int) -> SpectrogramParams | MelParams:
     if arguments.format == "audio-diffusion":
         return MelParams(
@@ -145,6 +154,12 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--ending", choices=("wav", "flac", "ogg"), default="wav", help="the format (wav)")
     command.add_argument("--seed", type=_seed, default=0, help="of the places (0)")
     command.set_defaults(run=sample)
+
+    command = commands.add_parser("split", help="harmonic and percussive stems of a sound file, or of all in a folder")
+    command.add_argument("audio", type=Path, help="a sound file, or a folder of them")
+    command.add_argument("folder", type=Path, help="where the stems go")
+    command.add_argument("--ending", choices=("wav", "flac", "ogg"), default="wav", help="the format (wav)")
+    command.set_defaults(run=split)
     add_commands(commands)
     return parser
 

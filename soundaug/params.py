@@ -652,11 +652,11 @@ class Stylizer(Settings):
     autoencoder: Autoencoder
     """Of images into latents; trained first."""
     text: StyleText
-    """What reads the prompts; trained with the U-Net."""
+    """What reads the prompts; trained before the U-Net."""
     channels: Annotated[list[Positive], Field(min_length=1)]
     """Of the U-Net's levels, each half the size of the last."""
     attention_levels: Annotated[int, Field(ge=1)]
-    """How many of the lowest levels attend to the text."""
+    """How many of the lowest levels attend to the text, beside its effect on every block as a whole."""
     layers_per_block: Positive
     """Residual blocks of a level."""
     train_timesteps: Annotated[int, Field(ge=20)]

@@ -149,6 +149,33 @@ def test_a_few_clips_are_learned(tmp_path: Path) -> None:
     assert AutoencoderKL.from_pretrained(tmp_path / "vqvae").config.scaling_factor == scaling_factor
 
 
+def test_whitened_latents_are_uncorrelated_of_deviation_1_and_reconstruct_the_same() -> None:
+    run = training(log_mels=CLIPS, steps=20)
+    run.run("test")
+    network = run.autoencoder
+    images = run.images[torch.arange(len(CLIPS))]
+    with torch.no_grad():
+        posterior = network.encode(images).latent_dist
+        reconstruction = network.decode(posterior.mode()).sample
+        # A draw from the posterior, and how far from the mean it is by the latents' own covariance.
+        distance = 0.0
+        inverse = torch.linalg.inv(torch.cov(posterior.mode().transpose(0, 1).flatten(1)))
+        for axis in range(4):
+            distance += (inverse[axis, axis] * posterior.var[:, axis]).mean().item()
+        whitened = run.whiten(posterior.mode(), posterior.var)
+        posterior = network.encode(images).latent_dist
+        again = network.decode(whitened).sample
+    points = whitened.transpose(0, 1).flatten(1)
+    assert posterior.mode().numpy() == pytest.approx(whitened.numpy(), abs=1e-3)
+    assert points.mean(dim=1).numpy() == pytest.approx(np.zeros(4), abs=1e-4)
+    assert torch.cov(points).numpy() == pytest.approx(np.eye(4), abs=1e-3)
+    assert again.numpy() == pytest.approx(reconstruction.numpy(), abs=1e-3)
+    assert posterior.var[0, :, 0, 0].sum().item() == pytest.approx(distance, rel=1e-3)
+    assert network.config.scaling_factor == 1
+    with pytest.raises(StudyError, match=r"found latents whose standard deviation is 0\.0"):
+        run.whiten(torch.ones(2, 4, 8, 8), torch.ones(2, 4, 8, 8))
+
+
 @pytest.mark.parametrize("stop", [5, 8, 17])
 def test_an_interrupted_run_goes_on_to_the_bit(stop: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     whole_run = training()

@@ -12,7 +12,7 @@ from tiny_stylizer import IMAGE, write_music
 from soundaug.images.sound import image_of
 from soundaug.music import PIECES, read_pieces
 from soundaug.running.errors import StudyError
-from soundaug.stylizer.dataset import draw_windows
+from soundaug.stylizer.dataset import WindowParts, draw_windows
 from soundaug.stylizer.windows import ImageFormat
 
 
@@ -54,3 +54,13 @@ def test_short_pieces_are_padded_and_missing_ones_told(tmp_path: Path) -> None:
         draw_windows(tmp_path, [replace(piece, file="gone.flac")], IMAGE, 1, 0)
     with pytest.raises(StudyError, match="found no pieces"):
         draw_windows(tmp_path, [], IMAGE, 1, 0)
+
+
+def test_parts_of_windows_are_their_columns_one_after_another(tmp_path: Path) -> None:
+    write_music(tmp_path)
+    windows = draw_windows(tmp_path, read_pieces(tmp_path / PIECES), IMAGE, 2, 0)
+    parts = WindowParts(windows, 4)
+    assert len(parts) == 4 * len(windows)
+    made = parts[torch.tensor([7, 8, 2])]
+    for image, (window, start) in zip(made, ((1, 24), (2, 0), (0, 16)), strict=True):
+        assert torch.equal(image, windows[torch.tensor([window])][0, :, :, start : start + 8])

@@ -126,6 +126,18 @@ def test_words_come_to_matter(windows: StyleWindows, root: Path) -> None:
     assert losses[False] < 0.97 * losses[True]
 
 
+def test_the_text_is_told_to_every_block_beside_attention(windows: StyleWindows) -> None:
+    unet = StylizerTraining(tiny_settings(), windows, 0).unet
+    with torch.no_grad():
+        for name, parameter in unet.named_parameters():
+            if ".attn2.to_out" in name:
+                parameter.zero_()
+        latents, states = torch.ones(1, 3, 8, 8), torch.randn(2, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+        first, second = (unet(latents, 3, encoder_hidden_states=one).sample for one in states)
+    assert (first - second).abs().mean() > 0.01 * first.std()
+    assert unet.config.addition_embed_type == "text"  # and diffusers' own pipeline tells it
+
+
 def test_a_loss_that_is_no_number_is_told(windows: StyleWindows) -> None:
     with pytest.raises(StudyError, match=r"stylizer training: found a loss of (nan|inf) at step \d, wanted a number"):
         trained(windows, learning_rate=1e30, warmup_steps=0, clip_norm=1e30)

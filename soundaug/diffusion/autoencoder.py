@@ -177,6 +177,38 @@ class ImageAutoencoderTraining(ResumableTraining):
         self.autoencoder.register_to_config(scaling_factor=1 / deviation)
         return 1 / deviation
 
+    @torch.no_grad()
+    def whiten(self, latents: torch.Tensor, variances: torch.Tensor) -> torch.Tensor:
+        """The ``latents`` [N, C, H, W] it makes, along their principal axes, each of mean 0 and deviation 1.
+
+        A short training leaves the channels nearly alike: white noise would hide the small differences between them
+        long before what they share. From now on the network makes and takes the whitened latents: what does that goes
+        into its 1 x 1 convolutions around them, so that it reconstructs the same, and the scaling factor is 1. The
+        posterior's variance, ``variances`` of the latents, becomes its mean over all of them.
+        StudyError for an axis without deviation.
+        """
+        channels = latents.shape[1]
+        points = latents.double().transpose(0, 1).flatten(1)  # [C, N H W]
+        mean = points.mean(dim=1)
+        eigenvalues, axes = torch.linalg.eigh(torch.cov(points))
+        self.set_scaling(float(eigenvalues.clamp(min=0).min().sqrt()))  # refuses one without
+        self.autoencoder.register_to_config(scaling_factor=1.0)
+        axes = torch.where(axes.sum(dim=0) < 0, -axes, axes)  # an eigenvector's sign is arbitrary
+        onto = (axes / eigenvalues.sqrt()).T  # latents to whitened ones
+        back = axes * eigenvalues.sqrt()
+        noise = onto.square() @ variances.double().mean(dim=(0, 2, 3))
+        encoder, decoder = self.autoencoder.quant_conv, self.autoencoder.post_quant_conv
+        weight, bias = encoder.weight[..., 0, 0].double().cpu(), encoder.bias.double().cpu()
+        encoder.weight[:channels, :, 0, 0] = (onto @ weight[:channels]).to(encoder.weight)
+        encoder.bias[:channels] = (onto @ (bias[:channels] - mean)).to(encoder.bias)
+        encoder.weight[channels:] = 0
+        encoder.bias[channels:] = noise.log().to(encoder.bias)
+        weight, bias = decoder.weight[..., 0, 0].double().cpu(), decoder.bias.double().cpu()
+        decoder.weight[:, :, 0, 0] = (weight @ back).to(decoder.weight)
+        decoder.bias.copy_(bias + weight @ mean)
+        whitened = torch.einsum("dc,nchw->ndhw", onto, latents.double() - mean.view(1, -1, 1, 1))
+        return whitened.to(latents)
+
     def write_history(self, path: Path) -> None:
         """The curves: a row for every few steps, with the mean loss and terms over them."""
         with whole(path) as partial, partial.open("w", newline="") as file:

@@ -38,6 +38,29 @@ class StyleWindows:
         return grey[:, None].repeat(1, 3, 1, 1)
 
 
+class WindowParts:
+    """Windows cut into ``parts`` along time: for convolutions, more places and pieces a step at the same cost.
+
+    ``windows`` makes the images. A part has all frequencies: what a band sounds like depends on where it is.
+    """
+
+    def __init__(self, windows: StyleWindows, parts: int) -> None:
+        self.windows = windows
+        self.parts = parts
+        self.width = windows.pixels.shape[2] // parts
+
+    def __len__(self) -> int:
+        return len(self.windows) * self.parts
+
+    def __getitem__(self, rows: torch.Tensor) -> torch.Tensor:
+        """The parts at ``rows`` (int64 [B]), those of a window one after another: float32 [B, 3, H, W / parts]."""
+        images = self.windows[rows // self.parts]
+        starts = (rows % self.parts * self.width).tolist()
+        return torch.stack(
+            [image[..., start : start + self.width] for image, start in zip(images, starts, strict=True)]
+        )
+
+
 def draw_windows(
     folder: Path, pieces: Sequence[MusicPiece], settings: StyleImage, per_piece: int, seed: int
 ) -> StyleWindows:

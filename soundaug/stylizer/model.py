@@ -60,7 +60,11 @@ def build_text_encoder(settings: Stylizer, tokenizer: CLIPTokenizer, seed: int) 
 
 
 def build_text_unet(settings: Stylizer, latent_shape: tuple[int, int, int], seed: int) -> UNet2DConditionModel:
-    """A fresh U-Net of latents [C, H, W] whose lowest levels attend to the text's hidden states."""
+    """A fresh U-Net of latents [C, H, W] whose lowest levels attend to the text's hidden states.
+
+    The whole text also scales and shifts every residual block, beside the timestep, as in DeepFloyd IF: a style is
+    everywhere in an image.
+    """
     channels, height, _ = latent_shape
     levels = len(settings.channels)
     attends = [level >= levels - settings.attention_levels for level in range(levels)]
@@ -75,6 +79,9 @@ def build_text_unet(settings: Stylizer, latent_shape: tuple[int, int, int], seed
             down_block_types=tuple("CrossAttnDownBlock2D" if attend else "DownBlock2D" for attend in attends),
             up_block_types=tuple("CrossAttnUpBlock2D" if attend else "UpBlock2D" for attend in reversed(attends)),
             cross_attention_dim=settings.text.width,
+            addition_embed_type="text",
+            addition_embed_type_num_heads=settings.text.heads,
+            resnet_time_scale_shift="scale_shift",
             attention_head_dim=tuple(max(1, width // HEAD_CHANNELS) for width in settings.channels),  # diffusers: heads
             norm_num_groups=max(1, math.gcd(*settings.channels) // GROUP_CHANNELS),
         )

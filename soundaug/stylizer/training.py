@@ -23,7 +23,7 @@ from soundaug.running.scratch import Scratch
 from soundaug.running.threads import keep_freed_memory
 from soundaug.stylizer import contrastive
 from soundaug.stylizer.contrastive import learn_captions
-from soundaug.stylizer.dataset import StyleWindows
+from soundaug.stylizer.dataset import StyleWindows, WindowParts
 from soundaug.stylizer.model import build_text_encoder, build_text_unet, save_stylizer
 from soundaug.stylizer.tokenizer import build_tokenizer, token_ids
 from soundaug.stylizer.windows import ImageFormat
@@ -31,6 +31,7 @@ from soundaug.stylizer.windows import ImageFormat
 HISTORY_COLUMNS = ("step", "learning_rate", "loss")
 LOG_EVERY = 10  # steps a row of the history averages over
 ENCODE_BATCH = 16
+PARTS = 4  # of a window along time, which the autoencoder learns from
 BETAS = (0.9, 0.99)  # the second remembers 100 steps: a training of hundreds is over before 1,000 are known
 
 
@@ -51,10 +52,18 @@ class StylizerTraining(ResumableTraining):
                 f"the tokens of the caption {longest!r}"
             )
         shape = (3, settings.image.num_frequencies, settings.image.width)
-        self.autoencoder_training = ImageAutoencoderTraining(
-            settings.autoencoder, windows, shape, seed, "float32", windows.pixels
-        )
         factor = 2 ** (len(settings.autoencoder.channels) - 1)
+        count = math.gcd(PARTS, shape[2] // factor)
+        self.autoencoder_training = ImageAutoencoderTraining(
+            settings.autoencoder,
+            WindowParts(windows, count),
+            (*shape[:2], shape[2] // count),
+            seed,
+            "float32",
+            windows.pixels,
+            count,
+        )
+        self.autoencoder_training.autoencoder.register_to_config(sample_size=shape[1:])
         self.latent_shape = (settings.autoencoder.latent_channels, shape[1] // factor, shape[2] // factor)
         self.unet = build_text_unet(settings, self.latent_shape, seed)
         place(self.unet, self.device)
@@ -153,13 +162,14 @@ class StylizerTraining(ResumableTraining):
 
     @torch.no_grad()
     def _latents(self) -> torch.Tensor:
-        """The latents [N, C, H, W] of all windows, of standard deviation 1."""
+        """The latents [N, C, H, W] of all windows, whitened: the autoencoder is changed to make such ones itself."""
         autoencoder = self.autoencoder_training.autoencoder
         rows = torch.arange(len(self.windows)).split(ENCODE_BATCH)
-        latents = torch.cat(
-            [autoencoder.encode(self.windows[part].to(self.device)).latent_dist.mode().cpu() for part in rows]
+        posteriors = [autoencoder.encode(self.windows[part].to(self.device)).latent_dist for part in rows]
+        latents, variances = (
+            torch.cat(values).cpu() for values in zip(*((p.mode(), p.var) for p in posteriors), strict=True)
         )
-        return latents * self.autoencoder_training.set_scaling(float(latents.double().std()))
+        return self.autoencoder_training.whiten(latents, variances)
 
     def _text_states(self, label: str) -> torch.Tensor:
         """What the U-Net is told [C, L, width] of all captions and the empty text, by the text encoder trained here.
