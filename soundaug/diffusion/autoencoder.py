@@ -15,6 +15,7 @@ from soundaug.diffusion.codec import Codec, LatentCodec
 from soundaug.running.checkpoint import ResumableTraining
 from soundaug.running.device import autocast, choose_device, generator_of
 from soundaug.running.errors import StudyError
+from soundaug.running.gradients import side_by_side_gradients
 from soundaug.running.outputs import whole
 from soundaug.running.scratch import Scratch
 
@@ -81,7 +82,7 @@ def build_autoencoder(settings: AutoencoderSettings, image_shape: tuple[int, int
 
 def autoencoder_loss(
     autoencoder: AutoencoderKL, images: torch.Tensor, noise: torch.Tensor, kl_weight: float
-) -> tuple[torch.Tensor, float, float]:
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """L1 of the reconstruction plus ``kl_weight`` times the posterior's KL divergence from the unit normal.
 
     ``images`` [B, C, H, W], ``noise`` [B, c, h, w] draws from the posterior. Returns the loss and its two terms, both
@@ -93,7 +94,7 @@ def autoencoder_loss(
     reconstruction = autoencoder.decode(latents).sample.float()
     l1 = F.l1_loss(reconstruction, images)
     kl = 0.5 * (mean.square() + torch.exp(log_variance) - 1 - log_variance).sum() / images.numel()
-    return l1 + kl_weight * kl, l1.item(), kl.item()
+    return l1 + kl_weight * kl, l1.detach(), kl.detach()
 
 
 class Images(Protocol):
@@ -147,17 +148,17 @@ class ImageAutoencoderTraining(ResumableTraining):
         self._resume()
         self.autoencoder.train()
         steps = tqdm(total=self.settings.steps, initial=self.step, desc=label, disable=None, unit="step")
-        while self.step < self.settings.steps:
-            self._losses.append(self._train_step())
-            if len(self._losses) == LOG_EVERY or self.step == self.settings.steps:
-                means = [math.fsum(values) / len(self._losses) for values in zip(*self._losses, strict=True)]
-                self.history.append((self.step, self.optimizer.param_groups[0]["lr"], *means))
-                self._losses = []
-                steps.set_postfix(loss=f"{means[0]:.4f}")
-            if self.step % CHECKPOINT_EVERY == 0 or self.step == self.settings.steps:
-                self._checkpoint()
-            steps.update()
-        steps.close()
+        with steps, side_by_side_gradients(self.device) as self._gradients:
+            while self.step < self.settings.steps:
+                self._losses.append(self._train_step())
+                if len(self._losses) == LOG_EVERY or self.step == self.settings.steps:
+                    means = [math.fsum(values) / len(self._losses) for values in zip(*self._losses, strict=True)]
+                    self.history.append((self.step, self.optimizer.param_groups[0]["lr"], *means))
+                    self._losses = []
+                    steps.set_postfix(loss=f"{means[0]:.4f}")
+                if self.step % CHECKPOINT_EVERY == 0 or self.step == self.settings.steps:
+                    self._checkpoint()
+                steps.update()
         self.autoencoder.eval()
 
     def finish(self) -> None:
@@ -228,12 +229,14 @@ class ImageAutoencoderTraining(ResumableTraining):
         factor = 2 ** (len(settings.channels) - 1)
         shape = (len(batch), settings.latent_channels, height // factor, width // factor)
         noise = torch.randn(shape, generator=self.random).to(self.device)
-        with autocast(self.device, self.precision):
-            loss, l1, kl = autoencoder_loss(self.autoencoder, images, noise, settings.kl_weight)
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+
+        def losses(part: slice) -> tuple[torch.Tensor, ...]:
+            with autocast(self.device, self.precision):
+                return autoencoder_loss(self.autoencoder, images[part], noise[part], settings.kl_weight)
+
+        loss, l1, kl = self._gradients(losses, len(batch), list(self.autoencoder.parameters()))
         norm = torch.nn.utils.clip_grad_norm_(self.autoencoder.parameters(), CLIP_NORM).item()
-        for name, value in (("a loss", loss.item()), ("gradients", norm)):
+        for name, value in (("a loss", loss), ("gradients", norm)):
             if not math.isfinite(value):
                 raise StudyError(
                     f"autoencoder training: found {name} of {value} at step {self.step + 1}, wanted a number: "
@@ -241,7 +244,7 @@ class ImageAutoencoderTraining(ResumableTraining):
                 )
         self.optimizer.step()
         self.step += 1
-        return loss.item(), l1, kl
+        return loss, l1, kl
 
 
 class AutoencoderTraining(ImageAutoencoderTraining):

@@ -2,6 +2,7 @@
 
 import csv
 import math
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import NamedTuple
 
@@ -23,6 +24,7 @@ from soundaug.running import processes
 from soundaug.running.checkpoint import ResumableTraining
 from soundaug.running.device import autocast, choose_device, generator_of
 from soundaug.running.errors import StudyError
+from soundaug.running.gradients import Gradients, side_by_side_gradients, whole_gradients
 from soundaug.running.outputs import whole
 from soundaug.running.scratch import Scratch
 
@@ -109,19 +111,19 @@ class GeneratorTraining(ResumableTraining):
         self.unet.train()
         disable = None if processes.is_main() else True
         steps = tqdm(total=self.settings.steps, initial=self.step, desc=label, disable=disable, unit="step")
-        while self.step < self.settings.steps:
-            self._losses.append(self._train_step())
-            if len(self._losses) == LOG_EVERY or self.step == self.settings.steps:
-                mean = math.fsum(self._losses) / len(self._losses)
-                watch = self.step % self.settings.checkpoint_every == 0 or self.step == self.settings.steps
-                validation = self._validation_loss() if watch else None
-                self.history.append((self.step, self.optimizer.param_groups[0]["lr"], mean, validation))
-                self._losses = []
-                steps.set_postfix(loss=f"{mean:.4f}")
-            if self.step % self.settings.checkpoint_every == 0 and processes.is_main():
-                self._checkpoint()
-            steps.update()
-        steps.close()
+        with steps, self._side_by_side() as self._gradients:
+            while self.step < self.settings.steps:
+                self._losses.append(self._train_step())
+                if len(self._losses) == LOG_EVERY or self.step == self.settings.steps:
+                    mean = math.fsum(self._losses) / len(self._losses)
+                    watch = self.step % self.settings.checkpoint_every == 0 or self.step == self.settings.steps
+                    validation = self._validation_loss() if watch else None
+                    self.history.append((self.step, self.optimizer.param_groups[0]["lr"], mean, validation))
+                    self._losses = []
+                    steps.set_postfix(loss=f"{mean:.4f}")
+                if self.step % self.settings.checkpoint_every == 0 and processes.is_main():
+                    self._checkpoint()
+                steps.update()
         self.averaged.copy_to(self.unet.parameters())
         self.unet.eval()
 
@@ -162,21 +164,28 @@ class GeneratorTraining(ResumableTraining):
         told = self._without(self.told.rows(batch), dropped)
         levels = self.schedule.draw(len(batch), settings.log_sigma, self.random)
         noise = torch.randn(images.shape, generator=self.random).to(self.device)
-        part = slice(processes.rank(), None, processes.count())
-        loss = self._loss(self._network, images[part], told.rows(part), levels[part], noise[part])
-        value = processes.sum_over(loss.detach().cpu().clone()).item() / processes.count()
+        own = slice(processes.rank(), None, processes.count())  # of several processes, each has a part of the batch
+        images, told, levels, noise = images[own], told.rows(own), levels[own], noise[own]
+
+        def loss(part: slice) -> tuple[torch.Tensor]:
+            return (self._loss(self._network, images[part], told.rows(part), levels[part], noise[part]),)
+
+        (value,) = self._gradients(loss, len(images), list(self.unet.parameters()))
+        value = processes.sum_over(torch.tensor(value)).item() / processes.count()
         if not math.isfinite(value):
             raise StudyError(
                 f"generator training: found a loss of {value} at step {self.step + 1}, wanted a number: "
                 "lower generator.learning_rate or set generator.precision to float32"
             )
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
         torch.nn.utils.clip_grad_norm_(self.unet.parameters(), settings.clip_norm)
         self.optimizer.step()
         self.averaged.step(self.unet.parameters())
         self.step += 1
         return value
+
+    def _side_by_side(self) -> AbstractContextManager[Gradients]:
+        """How gradients are made: of several processes each makes those of its part at once, and shares them."""
+        return side_by_side_gradients(self.device) if processes.count() == 1 else nullcontext(whole_gradients)
 
     def _without(self, told: Told, dropped: torch.Tensor) -> Told:
         """``told`` [B], but nothing where ``dropped`` (bool [B]), for classifier-free guidance."""

@@ -8,6 +8,7 @@ import torch
 
 from soundaug.running.errors import StudyError
 from soundaug.running.foreign import SYSTEM
+from soundaug.running.gradients import Gradients, whole_gradients
 from soundaug.running.outputs import whole
 from soundaug.running.scratch import Scratch
 
@@ -63,6 +64,7 @@ class ResumableTraining:
         self.random = random
         self.step = 0
         self.history: list[tuple[Any, ...]] = []  # the rows of the curves
+        self._gradients: Gradients = whole_gradients  # while it runs, by parts side by side
         self._losses: list[Any] = []  # of the steps since the last row
         self._parts = parts
         self._scratch = scratch

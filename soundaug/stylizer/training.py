@@ -18,6 +18,7 @@ from soundaug.params import Stylizer
 from soundaug.running.checkpoint import ResumableTraining
 from soundaug.running.device import autocast, choose_device, generator_of
 from soundaug.running.errors import StudyError
+from soundaug.running.gradients import side_by_side_gradients
 from soundaug.running.outputs import write_csv
 from soundaug.running.scratch import Scratch
 from soundaug.running.threads import keep_freed_memory
@@ -113,17 +114,17 @@ class StylizerTraining(ResumableTraining):
         states = self._text_states(label)
         self.unet.train()
         steps = tqdm(total=self.settings.steps, initial=self.step, desc=label, disable=None, unit="step")
-        while self.step < self.settings.steps:
-            self._losses.append(self._train_step(latents, states))
-            if len(self._losses) == LOG_EVERY or self.step == self.settings.steps:
-                mean = math.fsum(self._losses) / len(self._losses)
-                self.history.append((self.step, self.optimizer.param_groups[0]["lr"], mean))
-                self._losses = []
-                steps.set_postfix(loss=f"{mean:.4f}")
-            if self.step % self.settings.checkpoint_every == 0:
-                self._checkpoint()
-            steps.update()
-        steps.close()
+        with steps, side_by_side_gradients(self.device) as self._gradients:
+            while self.step < self.settings.steps:
+                self._losses.append(self._train_step(latents, states))
+                if len(self._losses) == LOG_EVERY or self.step == self.settings.steps:
+                    mean = math.fsum(self._losses) / len(self._losses)
+                    self.history.append((self.step, self.optimizer.param_groups[0]["lr"], mean))
+                    self._losses = []
+                    steps.set_postfix(loss=f"{mean:.4f}")
+                if self.step % self.settings.checkpoint_every == 0:
+                    self._checkpoint()
+                steps.update()
         self.averaged.copy_to(self.unet.parameters())
         self.unet.eval()
 
@@ -194,27 +195,21 @@ class StylizerTraining(ResumableTraining):
         caption = torch.stack([one[int(part * len(one))] for one, part in zip(told, share.tolist(), strict=True)])
         dropped = torch.rand(len(batch), generator=self.random) < settings.label_dropout
         words = states[torch.where(dropped, len(self.captions), caption).to(self.device)]
-        levels = self.schedule.draw(len(batch), None, self.random)
+        levels = self.schedule.draw(len(batch), None, self.random).to(self.device)
         noise = torch.randn((len(batch), *self.latent_shape), generator=self.random).to(self.device)
         images = latents[batch].to(self.device)
-        with autocast(self.device, settings.precision):
-            loss = diffusion_loss(
-                self.unet,
-                self.schedule,
-                images,
-                Told(sounds=words),
-                levels.to(self.device),
-                noise,
-                settings.min_snr_gamma,
-            )
-        value = loss.item()
+
+        def loss(part: slice) -> tuple[torch.Tensor]:
+            told, gamma = Told(sounds=words[part]), settings.min_snr_gamma
+            with autocast(self.device, settings.precision):
+                return (diffusion_loss(self.unet, self.schedule, images[part], told, levels[part], noise[part], gamma),)
+
+        (value,) = self._gradients(loss, len(batch), list(self.unet.parameters()))
         if not math.isfinite(value):
             raise StudyError(
                 f"stylizer training: found a loss of {value} at step {self.step + 1}, wanted a number: "
                 "lower stylizer.learning_rate or set stylizer.precision to float32"
             )
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
         torch.nn.utils.clip_grad_norm_(self.unet.parameters(), settings.clip_norm)
         self.optimizer.step()
         self.averaged.step(self.unet.parameters())
