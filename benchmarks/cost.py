@@ -104,7 +104,7 @@ class Network:
 def networks(params: Params, device: torch.device) -> dict[str, Network]:
     """The generator's U-Net and the classifier; StudyError where the generator is no fresh U-Net of mel bins."""
     settings, features = params.generator, params.features
-    if settings.space != "patch" or settings.pretrained is not None or settings.condition == "sound":
+    if settings.space == "latent" or settings.pretrained is not None or settings.condition == "sound":
         raise StudyError("generator: found an autoencoder, a checkpoint or sounds, wanted a U-Net of mel bins alone")
     channels, height, width = MelScaling.of(features, settings).image_shape
     shape = (channels, height, min(width, window_columns(settings, features)))

@@ -213,10 +213,11 @@ class Generator(Settings):
     corpus: Literal["data/features", "data/music"]
     """What it learns: the training folds, or the embedded music, of which it is told no class. Music is there only to
     reproduce the published figure, whose generator had learned music."""
-    space: Literal["patch", "latent"]
-    """What is diffused: mel bins, or an autoencoder's latents. A checkpoint brings its own."""
+    space: Literal["patch", "whitened", "latent"]
+    """What is diffused. patch: mel bins. whitened: patches on their principal axes, every channel of deviation 1, so
+    that noise hides texture no sooner than level. latent: an autoencoder's latents. A checkpoint brings its own."""
     patch: Annotated[int, Field(ge=1, le=16)]
-    """Of space patch: patch x patch mel bins become channels (space-to-depth)."""
+    """Of space patch or whitened: patch x patch mel bins become channels (space-to-depth)."""
     autoencoder: Autoencoder
     condition: Literal["class", "sound", "none"]
     """What the network is told: a class; a class and the embedding of a sound; nothing: clips are of no class."""
@@ -283,7 +284,7 @@ class Generator(Settings):
     @property
     def multiple(self) -> int:
         """What the mel's height and width are padded to a multiple of."""
-        finest = self.patch if self.space == "patch" else 2 ** (len(self.autoencoder.channels) - 1)
+        finest = 2 ** (len(self.autoencoder.channels) - 1) if self.space == "latent" else self.patch
         return int(finest * 2 ** (len(self.channels) - 1))
 
 

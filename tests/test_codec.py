@@ -18,6 +18,7 @@ from soundaug.diffusion.codec import (
     Codec,
     LatentCodec,
     MelScaling,
+    WhitenedScaling,
     codec_of,
     images_of,
     load_codec,
@@ -113,6 +114,86 @@ def test_a_patch_of_the_mel_is_a_pixels_channels() -> None:
     log_mel = torch.zeros(1, 16, 21)
     log_mel[0, 2:4, 4:6] = torch.tensor([[-80.0, -30.0], [-5.0, 20.0]])
     assert MEL.to_image(log_mel)[0, :, 1, 2].tolist() == pytest.approx([-1.0, 0.0, 0.5, 1.0])
+
+
+# WhitenedScaling
+
+
+def textured(count: int = 40) -> torch.Tensor:
+    """Log mels of a wandering level, 10 dB about -40, with a texture of 1 dB, 12 dB lower at the top than below."""
+    level = torch.nn.functional.interpolate(random(count, 1, 4, 6) * 10, (16, 21), mode="bilinear")[:, 0]
+    return level + random(count, 16, 21, seed=1) - 40 - torch.linspace(0, 12, 16)[:, None]
+
+
+def test_whitened_channels_are_uncorrelated_and_of_deviation_1() -> None:
+    scaling = MelScaling(16, 20, -80.0, 20.0, -40.0, 10.0, patch=2, multiple=2)
+    log_mels = textured()[:, :, :20]
+    codec = WhitenedScaling.of(scaling, log_mels)
+    images = codec.to_image(log_mels).double()
+    assert images.shape == (40, 4, 8, 10)
+    assert images.mean(dim=(0, 3)).abs().max() < 1e-5  # in every row of patches
+    flat = images.transpose(0, 1).flatten(1)
+    torch.testing.assert_close(flat @ flat.T / flat.shape[1], torch.eye(4).double(), atol=1e-4, rtol=0)
+    torch.testing.assert_close(codec.axes.T @ codec.axes, torch.eye(4), atol=1e-5, rtol=0)
+    assert codec.deviation.tolist() == sorted(codec.deviation.tolist(), reverse=True)
+    assert codec.axes[:, 0].tolist() == pytest.approx([0.5] * 4, abs=0.02)  # most of a patch is its level
+    assert codec.deviation[0] > 5 * codec.deviation[-1]
+    assert codec.deviation[-1].item() == pytest.approx(0.1, abs=0.02)  # the texture's 1 dB of 10 dB
+
+
+def test_whitening_part_by_part_is_as_all_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    log_mels = textured(7)
+    at_once = WhitenedScaling.of(MEL, log_mels)
+    monkeypatch.setattr(codec_module, "PART", 3)
+    assert (WhitenedScaling.of(MEL, log_mels).to_image(log_mels) - at_once.to_image(log_mels)).abs().max() < 1e-4
+
+
+def test_whitened_mels_come_back_cut_to_the_range() -> None:
+    log_mels = textured()
+    codec = WhitenedScaling.of(MEL, log_mels)
+    assert codec.levels(log_mels[:2]).tolist() == [0.0, 0.0]
+    assert (codec.to_log_mel(codec.to_image(log_mels)) - log_mels.clamp(-80, 20)).abs().max() < 1e-3
+    loud = codec.to_log_mel(codec.to_image(log_mels + 90))
+    assert (loud - (log_mels + 90).clamp(-80, 20)).abs().max() < 1e-3
+
+
+def test_a_whitened_clip_is_padded_with_its_last_frame() -> None:
+    """21 frames are 10 pairs, and one beside itself; at the floor, the edge would be the largest detail of all."""
+    log_mels = textured()
+    codec = WhitenedScaling.of(MEL, log_mels)
+    longer = torch.cat([log_mels, log_mels[:, :, -1:].expand(-1, -1, 3)], dim=2)
+    whole = WhitenedScaling(
+        MelScaling(**{**vars(MEL), "n_frames": 24}), codec.mean, codec.axes, codec.deviation
+    ).to_image(longer)
+    assert torch.equal(codec.to_image(log_mels), whole)
+
+
+def test_the_mask_of_a_whitened_image_goes_by_whole_patches() -> None:
+    codec = WhitenedScaling.of(MEL, textured())
+    mask = codec.frame_mask(torch.arange(21) < 9)  # frame 9 shares its patches with frame 8
+    assert mask.shape == (4, 8, 12)
+    assert mask.all(dim=1).all(dim=0).tolist() == [True] * 4 + [False] * 6 + [False, True]
+    assert torch.equal(mask.any(dim=0), mask.all(dim=0))
+
+
+def test_channels_that_hardly_differ_are_not_blown_up() -> None:
+    codec = WhitenedScaling.of(MEL, torch.full((3, 16, 21), -30.0))
+    assert codec.deviation.tolist() == pytest.approx([0.1 / 50] * 4)
+    image = codec.to_image(torch.full((1, 16, 21), -29.0))
+    assert image.abs().max().item() == pytest.approx(10, rel=1e-3)  # 1 dB of 0.1 dB
+
+
+def test_no_clips_are_no_images() -> None:
+    for codec in (MEL, WhitenedScaling.of(MEL, textured())):
+        assert codec.to_image(torch.empty(0, 16, 21)).shape == (0, 4, 8, 12)
+
+
+def test_a_whitening_comes_back_from_its_file_to_the_bit(tmp_path: Path) -> None:
+    log_mels = textured()
+    codec = WhitenedScaling.of(MEL, log_mels)
+    save_codec(tmp_path, codec)
+    assert torch.equal(load_codec(tmp_path).to_image(log_mels), codec.to_image(log_mels))
+    assert json.loads((tmp_path / "mel.json").read_text())["scaling"] == MEL.config()
 
 
 # ClipScaling
@@ -345,12 +426,16 @@ def without(config: dict[str, Any], name: str) -> dict[str, Any]:
     return {key: value for key, value in config.items() if key != name}
 
 
+def whitened(**changes: Any) -> dict[str, Any]:
+    return WhitenedScaling.of(MEL, textured()).config() | changes
+
+
 @pytest.mark.parametrize(
     ("config", "message"),
     [
         ([], "found list, wanted a mapping"),
-        ({}, "found the codec None, wanted mel, clip or latent"),
-        (MEL.config() | {"codec": "wav"}, "found the codec 'wav', wanted mel, clip or latent"),
+        ({}, "found the codec None, wanted mel, whitened, clip or latent"),
+        (MEL.config() | {"codec": "wav"}, "found the codec 'wav', wanted mel, whitened, clip or latent"),
         (
             without(MEL.config(), "n_mels"),
             "found ['ceiling_db', 'deviation_db', 'floor_db', 'mean_db', 'multiple', 'n_frames', 'patch'], "
@@ -364,6 +449,12 @@ def without(config: dict[str, Any], name: str) -> dict[str, Any]:
         (MEL.config() | {"floor_db": math.nan}, "floor_db: found nan, wanted a number"),
         (CLIP.config() | {"quantized": 1}, "quantized: found 1, wanted true or false"),
         (CLIP.config() | {"width": 20}, "n_frames: found 21, wanted at most the image's width (20)"),
+        ({"codec": "whitened"}, "found [], wanted axes, deviation, mean and scaling"),
+        (whitened(mean=[0.0]), "mean: found [1] numbers, wanted [4, 8]"),
+        (whitened(axes=[[1.0] * 4] * 3), "axes: found [3, 4] numbers, wanted [4, 4]"),
+        (whitened(axes=[[math.inf] * 4] * 4), "axes: found numbers that are not finite, wanted finite ones"),
+        (whitened(deviation=[1.0, 1.0, 1.0, 0.0]), "deviation: found 0.0, wanted more than 0"),
+        (whitened(scaling=CLIP.config()), "scaling: found the codec clip, wanted mel"),
         ({"codec": "latent"}, "found [] of a latent codec, wanted scaling and scaling_factor"),
         (latent().config() | {"scaling_factor": "1"}, "scaling_factor: found '1', wanted a number"),
         (

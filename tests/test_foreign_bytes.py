@@ -296,6 +296,21 @@ MEL = {"codec": "clip", "n_mels": 8, "n_frames": 8, "width": 8, "top_db": 80.0, 
 @MANY
 @given(changed(MEL, ("quantized", "patch", "scaling")))
 def test_codecs_of_anything(values: dict[str, Any]) -> None:
+    codec_or_told(values)
+
+
+SCALING = {"codec": "mel", "n_mels": 2, "n_frames": 2, "floor_db": -60.0, "ceiling_db": 0.0, "mean_db": -30.0}
+SCALING |= {"deviation_db": 10.0, "patch": 1, "multiple": 1}
+WHITENED = {"codec": "whitened", "scaling": SCALING, "mean": [[0.0, 0.0]], "axes": [[1.0]], "deviation": [1.0]}
+
+
+@MANY
+@given(changed(WHITENED, ("patch",)))
+def test_whitenings_of_anything(values: dict[str, Any]) -> None:
+    codec_or_told(values)
+
+
+def codec_or_told(values: dict[str, Any]) -> None:
     try:
         codec_of(values, None)
     except StudyError as error:

@@ -254,7 +254,7 @@ GENERATOR_LINES = [
     ("generator.pretrained", "", "generator.pretrained: found '', wanted String should have at least 1 character"),
     ("generator.pretrained", 5, "generator.pretrained: found 5, wanted a valid string"),
     ("generator.pretrained", REMOVED, "generator.pretrained: missing, wanted a value"),
-    ("generator.space", "pixel", "generator.space: found 'pixel', wanted 'patch' or 'latent'"),
+    ("generator.space", "pixel", "generator.space: found 'pixel', wanted 'patch', 'whitened' or 'latent'"),
     ("generator.condition", None, "generator.condition: found None, wanted 'class', 'sound' or 'none'"),
     ("generator.validation_share", 0.6, "generator.validation_share: found 0.6, wanted less than or equal to 0.5"),
     ("generator.validation_share", -0.1, "generator.validation_share: found -0.1, wanted greater than or equal to 0"),
@@ -295,8 +295,9 @@ def test_what_a_generators_images_are_padded_to() -> None:
     assert parse_params(values).generator.multiple == 8  # the autoencoder halves once, the U-Net twice; no patches
     values["generator"]["autoencoder"]["channels"] = [8]
     assert parse_params(values).generator.multiple == 4
-    values["generator"]["space"] = "patch"
-    assert parse_params(values).generator.multiple == 64
+    for space in ("patch", "whitened"):
+        values["generator"]["space"] = space
+        assert parse_params(values).generator.multiple == 64
 
 
 def test_three_mistakes_are_told_together() -> None:

@@ -11,7 +11,7 @@ from diffusers import UNet2DModel
 from tiny import tiny_clips, tiny_params
 from tiny_checkpoint import folder_of, save_checkpoints
 
-from soundaug.diffusion.codec import ClipScaling, LatentCodec, MelScaling
+from soundaug.diffusion.codec import ClipScaling, LatentCodec, MelScaling, WhitenedScaling
 from soundaug.diffusion.model import Told, build_unet, load_generator, save_generator
 from soundaug.diffusion.schedule import Schedule
 from soundaug.generator.starting_point import StartingPoint, starting_point
@@ -80,6 +80,16 @@ def test_a_fresh_network_of_mel_patches() -> None:
     assert found.schedule.scheduler.config == Schedule.of(settings()).scheduler.config
     assert found.figures == {}
     assert start(condition="none").unet.config.num_class_embeds is None
+
+
+def test_a_fresh_network_of_whitened_patches_is_that_of_patches() -> None:
+    found = start(space="whitened")
+    assert isinstance(found.codec, WhitenedScaling)
+    assert found.codec.scaling == MelScaling.of(PARAMS.features, settings(), CLIPS.log_mels)
+    images = found.codec.to_image(CLIPS.log_mels)
+    deviations = images.square().mean(dim=(0, 2, 3)).sqrt()
+    assert deviations.tolist() == pytest.approx([1.0] * 4, abs=0.01)
+    assert weights_equal(found.unet, start().unet)
 
 
 def test_a_network_narrower_than_the_clips() -> None:

@@ -1,4 +1,4 @@
-"""Log mels to the images a diffusion network learns, and back: scaled as they are, by the clip, or as latents."""
+"""Log mels to the images a diffusion network learns, and back: as they are, whitened, by the clip, or as latents."""
 
 import dataclasses
 import json
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 MEL_FILE = "mel.json"  # what the network's images are, beside diffusers' own files
 SMALLEST_DEVIATION = 1.0  # dB: clips that hardly differ are not blown up
+SMALLEST_DETAIL = 0.1  # dB: nor is a whitened channel that hardly differs
 AUTOENCODER_FOLDER = "vqvae"  # of a latent codec, beside it; audio-diffusion's name for it
 
 LARGEST = 2**31  # of a number in a configuration
@@ -89,7 +90,7 @@ class MelScaling:
             ceiling,
             mean,
             deviation,
-            generator.patch if generator.space == "patch" else 1,
+            1 if generator.space == "latent" else generator.patch,
             generator.multiple,
         )
 
@@ -101,11 +102,20 @@ class MelScaling:
 
     def to_image(self, log_mel: torch.Tensor) -> torch.Tensor:
         """dB [B, n_mels, T] to [B, patch^2, H, W]; padded with the floor."""
-        cut = torch.clamp(log_mel, self.floor_db, self.ceiling_db)
+        return self.folded(F.pad(log_mel[:, None], self.padding, value=self.floor_db))
+
+    @property
+    def padding(self) -> tuple[int, int, int, int]:
+        """Frames and mel bins beyond a clip's, as torch's ``pad`` takes them."""
         _, height, width = self.image_shape
-        pad = (0, width * self.patch - self.n_frames, 0, height * self.patch - self.n_mels)
-        padded = F.pad(cut[:, None], pad, value=self.floor_db)
-        return F.pixel_unshuffle((padded - self.mean_db) / self.deviation_db, self.patch)
+        return 0, width * self.patch - self.n_frames, 0, height * self.patch - self.n_mels
+
+    def folded(self, padded: torch.Tensor) -> torch.Tensor:
+        """dB [B, 1, patch H, patch W], padded, to [B, patch^2, H, W]."""
+        if len(padded) == 0:  # which pixel_unshuffle leaves unfolded
+            return padded.new_empty((0, *self.image_shape))
+        cut = torch.clamp(padded, self.floor_db, self.ceiling_db)
+        return F.pixel_unshuffle((cut - self.mean_db) / self.deviation_db, self.patch)
 
     def levels(self, log_mel: torch.Tensor) -> torch.Tensor:
         """Zeros [B]: the image holds the level itself."""
@@ -125,6 +135,85 @@ class MelScaling:
     def config(self) -> dict[str, Any]:
         """See `Codec`."""
         return {"codec": "mel", **vars(self)}
+
+
+class WhitenedScaling:
+    """Images of ``scaling`` on the principal axes of its patches, every channel brought to deviation 1 (whitening).
+
+    Of a patch of log mels nearly all variance is its level; what tells noise from tone is a hundredth of it, and drowns
+    in white noise long before the level does. White noise on these axes hides both alike. ``mean`` [C, H] is that of
+    the training clips' images in every row of patches; ``axes`` [C, C] has the axes as columns, largest ``deviation``
+    [C] first. The network sees and makes axes @ diag(deviation) less, and never learns what is linear.
+    """
+
+    def __init__(self, scaling: MelScaling, mean: torch.Tensor, axes: torch.Tensor, deviation: torch.Tensor) -> None:
+        """Raises StudyError when the arrays are not of the scaling's sizes, or a deviation is not above 0."""
+        channels, height, _ = scaling.image_shape
+        for name, found, wanted in (
+            ("mean", mean, (channels, height)),
+            ("axes", axes, (channels, channels)),
+            ("deviation", deviation, (channels,)),
+        ):
+            if tuple(found.shape) != wanted:
+                raise StudyError(f"{name}: found {list(found.shape)} numbers, wanted {list(wanted)}")
+            if not found.isfinite().all():
+                raise StudyError(f"{name}: found numbers that are not finite, wanted finite ones")
+        if not (deviation > 0).all():
+            raise StudyError(f"deviation: found {float(deviation.min())}, wanted more than 0")
+        self.scaling = scaling
+        self.mean, self.axes, self.deviation = mean, axes, deviation
+
+    @classmethod
+    def of(cls, scaling: MelScaling, log_mels: torch.Tensor) -> "WhitenedScaling":
+        """Whitens the images of the training clips ``log_mels`` [N, n_mels, T] in dB, in double precision."""
+        channels, height, width = scaling.image_shape
+        total, squares = torch.zeros(channels, height, dtype=torch.float64), torch.zeros(channels, channels).double()
+        for start in range(0, len(log_mels), PART):
+            images = _padded_image(scaling, log_mels[start : start + PART]).double()
+            total += images.sum(dim=(0, 3))
+            flat = images.transpose(0, 1).flatten(1)
+            squares += flat @ flat.T
+        columns = len(log_mels) * width
+        mean = total / columns
+        covariance = squares / (columns * height) - mean @ mean.T / height
+        variance, axes = torch.linalg.eigh(covariance)
+        largest = axes.gather(0, axes.abs().argmax(dim=0, keepdim=True))
+        least = SMALLEST_DETAIL / scaling.deviation_db
+        deviation = variance.clamp(min=0).sqrt().clamp(min=least)
+        return cls(scaling, mean.float(), (axes * largest.sign()).flip(1).float(), deviation.flip(0).float())
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """Channels, height and width of the network's input."""
+        return self.scaling.image_shape
+
+    def to_image(self, log_mel: torch.Tensor) -> torch.Tensor:
+        """dB [B, n_mels, T] to [B, C, H, W]; padded with the last frame and the highest band."""
+        centred = _padded_image(self.scaling, log_mel) - self.mean[..., None]
+        return torch.einsum("ck,bchw->bkhw", self.axes / self.deviation, centred).contiguous()
+
+    def levels(self, log_mel: torch.Tensor) -> torch.Tensor:
+        """Zeros [B]: the image holds the level itself."""
+        return self.scaling.levels(log_mel)
+
+    def to_log_mel(self, image: torch.Tensor, levels: torch.Tensor | None = None) -> torch.Tensor:
+        """[B, C, H, W] to dB [B, n_mels, T], cut to the range; ``levels`` have no say."""
+        patches = torch.einsum("ck,bkhw->bchw", self.axes * self.deviation, image) + self.mean[..., None]
+        return self.scaling.to_log_mel(patches, levels)
+
+    def frame_mask(self, kept: torch.Tensor) -> torch.Tensor:
+        """See `Codec`; every channel holds all frames of a patch."""
+        return self.scaling.frame_mask(kept).all(dim=0).expand(self.image_shape)
+
+    def config(self) -> dict[str, Any]:
+        """See `Codec`."""
+        arrays = {name: getattr(self, name).tolist() for name in ("mean", "axes", "deviation")}
+        return {"codec": "whitened", "scaling": self.scaling.config(), **arrays}
+
+
+def _padded_image(scaling: MelScaling, log_mel: torch.Tensor) -> torch.Tensor:
+    """As `MelScaling.to_image`, but padded with what is next to it: an edge would be the largest detail of all."""
+    return scaling.folded(F.pad(log_mel[:, None], scaling.padding, mode="replicate"))
 
 
 @dataclass(frozen=True)
@@ -317,8 +406,10 @@ def codec_of(config: Any, folder: Path | None) -> Codec:
         return _checked(MelScaling, values, source)
     if kind == "clip":
         return _checked(ClipScaling, values, source)
+    if kind == "whitened":
+        return _whitened(values, source)
     if kind != "latent":
-        raise StudyError(f"{source}: found the codec {brief(kind)}, wanted mel, clip or latent")
+        raise StudyError(f"{source}: found the codec {brief(kind)}, wanted mel, whitened, clip or latent")
     if set(values) != {"scaling", "scaling_factor"}:
         raise StudyError(
             f"{source}: found {brief(sorted(values))} of a latent codec, wanted scaling and scaling_factor"
@@ -334,6 +425,21 @@ def codec_of(config: Any, folder: Path | None) -> Codec:
     autoencoder = load_network(folder / AUTOENCODER_FOLDER, AUTOENCODERS)
     try:
         return LatentCodec(scaling, autoencoder, float(values["scaling_factor"]))
+    except StudyError as error:
+        raise StudyError(f"{source}: {error}") from None
+
+
+def _whitened(values: dict[str, Any], source: str) -> WhitenedScaling:
+    """The whitening with these fields; StudyError when they are something else."""
+    if set(values) != {"scaling", "mean", "axes", "deviation"}:
+        raise StudyError(f"{source}: found {brief(sorted(values))}, wanted axes, deviation, mean and scaling")
+    scaling = codec_of(values["scaling"], None)
+    if not isinstance(scaling, MelScaling):
+        raise StudyError(f"{source}: scaling: found the codec {values['scaling']['codec']}, wanted mel")
+    with reading(Path(source), "no whitening", "lists of numbers"):
+        arrays = [torch.tensor(values[name], dtype=torch.float32) for name in ("mean", "axes", "deviation")]
+    try:
+        return WhitenedScaling(scaling, *arrays)
     except StudyError as error:
         raise StudyError(f"{source}: {error}") from None
 
