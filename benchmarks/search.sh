@@ -16,7 +16,7 @@ common="data.root=$folder data.held_out=others seeds=[0,1,2] controls=[]"
 rows() { # every row, its name and what it changes of presets/subset.yaml; first what is likely to tell most an hour
     $1 clips100
     # What the classifier makes of these clips: none is made anew.
-    $1 recordings100 'controls=[waveform,mixup]'
+    $1 recordings100 'controls=[waveform,mixup,slerp]'
     $1 pretraining30 augmentation.pretraining=0.3
     $1 on_waveform augmentation.on_top_of=waveform 'controls=[waveform]'
     $1 share50 augmentation.share=0.5
@@ -26,7 +26,7 @@ rows() { # every row, its name and what it changes of presets/subset.yaml; first
     # Fewer recordings: one generator a share, the controls beside it, and then what the classifier makes of its clips.
     for percent in 10 25; do
         regime="data.recordings_share=0.$percent generate.single_recording=within"
-        $1 recordings$percent $regime 'controls=[waveform,mixup]'
+        $1 recordings$percent $regime 'controls=[waveform,mixup,slerp]'
         $1 pretraining30_at$percent $regime augmentation.pretraining=0.3
         $1 on_waveform_at$percent $regime augmentation.on_top_of=waveform 'controls=[waveform]'
         $1 share50_at$percent $regime augmentation.share=0.5
@@ -45,7 +45,7 @@ rows() { # every row, its name and what it changes of presets/subset.yaml; first
     $1 variation30 generate.method=variation 'generate.strength=[0.3]'
     $1 variation70 generate.method=variation 'generate.strength=[0.7]'
     $1 alpha_near 'generate.alpha=[0.1,0.5]'
-    $1 recordings50 data.recordings_share=0.5 'controls=[waveform,mixup]'
+    $1 recordings50 data.recordings_share=0.5 'controls=[waveform,mixup,slerp]'
     $1 unlabelled50 data.recordings_share=0.5 'controls=[pseudo_label]' generator.unlabelled=true
     $1 clips400 generate.per_class=400
     $1 clips800 generate.per_class=800

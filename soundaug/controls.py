@@ -9,13 +9,14 @@ import torchaudio
 from tqdm import tqdm
 
 from soundaug.folds.packed import ClipSet
-from soundaug.interpolation import Pair
+from soundaug.interpolation import Pair, mix
 from soundaug.params import Control, Params, SpecAugment, Waveform
 from soundaug.sound.audio import fit, read_mono
 from soundaug.sound.features import MelFrontEnd, mels_of_waveforms
 from soundaug.sources.corpus import TABLE, audio_path, read_clips
 
 RAW = Path("data/raw")
+SLERP_BATCH = 256  # pairs mixed at once
 
 
 def extra_clips(control: Control, real: ClipSet, pairs: Sequence[Pair], generated: Path, params: Params) -> ClipSet:
@@ -33,6 +34,26 @@ def mixup(real: ClipSet, pairs: Sequence[Pair]) -> ClipSet:
     a, b = first_parents(real, pairs), real.take(_rows(real, [pair.parent_b for pair in pairs]))
     alpha = np.array([pair.alpha for pair in pairs], np.float32)[:, None, None]
     return ClipSet((1 - alpha) * a.mel + alpha * b.mel, a.class_id, a.fs_id, a.name)
+
+
+def slerp(real: ClipSet, pairs: Sequence[Pair], front_end: MelFrontEnd) -> ClipSet:
+    """`slerp`: the parents' log mels mixed on the sphere, as a generator mixes their noises, without its network.
+
+    In dB, less every band's mean over the real clips, and cut to the front end's range. A mean of two clips varies less
+    than either; this does not.
+    """
+    first = first_parents(real, pairs)
+    settings = front_end.settings
+    log_mels = front_end.log_mel(torch.from_numpy(real.mel))
+    centre = log_mels.double().mean(dim=(0, 2), keepdim=True).float()
+    made = np.empty_like(first.mel)
+    for start in range(0, len(pairs), SLERP_BATCH):
+        part = pairs[start : start + SLERP_BATCH]
+        parents = [_rows(real, [pair.parents[place].name for pair in part]) for place in range(len(part[0].parents))]
+        alpha = torch.tensor([pair.alpha for pair in part])
+        mixed = mix([log_mels[rows] - centre for rows in parents], alpha) + centre
+        made[start : start + len(part)] = front_end.stored(mixed.clamp(settings.floor_db, settings.ceiling_db)).numpy()
+    return ClipSet(made, first.class_id, first.fs_id, first.name)
 
 
 def specaugment(real: ClipSet, pairs: Sequence[Pair], settings: SpecAugment) -> ClipSet:
@@ -102,5 +123,6 @@ CONTROLS: dict[str, Callable[[ClipSet, Sequence[Pair], Path, Params], ClipSet]] 
     "waveform": _waveform,
     "specaugment": lambda real, pairs, generated, params: specaugment(real, pairs, params.control.specaugment),
     "mixup": lambda real, pairs, generated, params: mixup(real, pairs),
+    "slerp": lambda real, pairs, generated, params: slerp(real, pairs, MelFrontEnd(params.features)),
     "resynthesis": lambda real, pairs, generated, params: ClipSet.load(generated / "resynthesis.npz"),
 }

@@ -21,6 +21,7 @@ Control = Literal[
     "waveform",
     "specaugment",
     "mixup",
+    "slerp",
     "resynthesis",
     "pseudo_label",
 ]
@@ -434,6 +435,8 @@ class Controls(Settings):
     """masked bands of time and frequency"""
     mixup: Bare
     """and the mixtures of the same pairs"""
+    slerp: Bare
+    """and the mixtures of the same pairs on the sphere, without a network"""
     resynthesis: Bare
     """and the same parents through mel and phase reconstruction alone"""
     pseudo_label: PseudoLabel
@@ -491,7 +494,7 @@ class Training(Settings):
 class Augmentation(Settings):
     """How extra clips are trained on, in every arm that has some: generated ones and those of the controls alike."""
 
-    on_top_of: Literal["duplicate", "waveform", "specaugment", "mixup", "resynthesis"] | None
+    on_top_of: Literal["duplicate", "waveform", "specaugment", "mixup", "slerp", "resynthesis"] | None
     """A control whose clips the arm aug has beside the generated ones, so that aug minus that control is what diffusion
     adds to it. null: generated clips alone."""
 

@@ -1,6 +1,7 @@
 """The controls: one clip for every generated one, made of the same parents."""
 
 import random
+from dataclasses import replace
 from pathlib import Path
 from typing import get_args
 
@@ -11,7 +12,7 @@ import torch
 from tiny import tiny_clips, tiny_params
 
 from soundaug import controls
-from soundaug.controls import extra_clips, first_parents, mixup, specaugment, waveform
+from soundaug.controls import extra_clips, first_parents, mixup, slerp, specaugment, waveform
 from soundaug.folds.packed import ClipSet
 from soundaug.interpolation import Pair, draw_pairs
 from soundaug.params import Control, SpecAugment, Waveform
@@ -54,6 +55,39 @@ def test_mixup_is_its_formula() -> None:
     assert clips.mel.dtype == np.float32
     assert len({pair.alpha for pair in PAIRS}) == 12
     assert_labelled_as_the_pairs(clips)
+
+
+def test_slerp_mixes_on_the_sphere_around_the_bands_means() -> None:
+    clips = slerp(REAL, PAIRS, FRONT_END)
+    centre = REAL.mel.astype(np.float64).mean(axis=(0, 2))[:, None]
+    cut = 0
+    for clip, a, b, pair in zip(clips.mel, rows("a"), rows("b"), PAIRS, strict=True):
+        first, second = (REAL.mel[row].astype(np.float64) - centre for row in (a, b))
+        omega = np.arccos((first * second).sum() / np.linalg.norm(first) / np.linalg.norm(second))
+        weights = np.sin((1 - pair.alpha) * omega), np.sin(pair.alpha * omega)
+        mixed = (weights[0] * first + weights[1] * second) / np.sin(omega) + centre
+        wanted = np.clip(mixed, PARAMS.features.floor_db, PARAMS.features.ceiling_db)
+        cut += int((wanted != mixed).sum())
+        np.testing.assert_allclose(clip, wanted, atol=1e-3)
+    assert clips.mel.dtype == np.float32
+    assert cut < 0.2 * clips.mel.size
+    assert_labelled_as_the_pairs(clips)
+
+
+def test_slerp_keeps_the_variance_that_a_mean_loses() -> None:
+    def variance(mel: np.ndarray) -> float:
+        return float((mel - REAL.mel.mean(axis=(0, 2))[:, None]).var())
+
+    parents = first_parents(REAL, PAIRS).mel
+    assert variance(mixup(REAL, PAIRS).mel) < variance(slerp(REAL, PAIRS, FRONT_END).mel)
+    assert variance(slerp(REAL, PAIRS, FRONT_END).mel) == pytest.approx(variance(parents), rel=0.35)
+
+
+def test_slerp_of_the_ends_are_the_parents() -> None:
+    for alpha, side in ((0.0, "a"), (1.0, "b")):
+        clips = slerp(REAL, [replace(pair, alpha=alpha) for pair in PAIRS], FRONT_END)
+        wanted = np.clip(REAL.mel[rows(side)], PARAMS.features.floor_db, PARAMS.features.ceiling_db)
+        np.testing.assert_allclose(clips.mel, wanted, atol=1e-3)
 
 
 # specaugment
@@ -196,11 +230,12 @@ def test_every_control_adds_as_many_clips_as_there_are_pairs(
         assert_labelled_as_the_pairs(clips)
     assert np.array_equal(made["duplicate"].mel, first_parents(REAL, PAIRS).mel)
     assert np.array_equal(made["mixup"].mel, mixup(REAL, PAIRS).mel)
+    assert np.array_equal(made["slerp"].mel, slerp(REAL, PAIRS, FRONT_END).mel)
     assert np.array_equal(made["resynthesis"].mel, resynthesis.mel)
     assert np.array_equal(made["specaugment"].mel, specaugment(REAL, PAIRS, PARAMS.control.specaugment).mel)
     own = waveform(REAL, PAIRS, audio, FRONT_END, PARAMS.control.waveform, "test")
     assert np.array_equal(made["waveform"].mel, own.mel)
-    assert len({clips.mel.tobytes() for clips in made.values()}) == 5
+    assert len({clips.mel.tobytes() for clips in made.values()}) == 6
 
 
 def test_no_pairs_add_nothing(tmp_path: Path) -> None:
@@ -208,6 +243,7 @@ def test_no_pairs_add_nothing(tmp_path: Path) -> None:
     assert (
         len(first_parents(REAL, []))
         == len(mixup(REAL, []))
+        == len(slerp(REAL, [], FRONT_END))
         == len(specaugment(REAL, [], SpecAugment.model_validate({"frequency": 0.1, "time": 0.1})))
         == 0
     )

@@ -115,7 +115,7 @@ def test_every_figure_is_documented_under_the_schemas_number(metrics: Metrics) -
     text = (Path(__file__).parents[1] / "docs/metrics.md").read_text(encoding="utf-8")
     assert f"**schema {metrics['schema']}**" in text
     documented = {name for row in text.splitlines() if row.startswith("| `") for name in re.findall("`([^`]+)`", row)}
-    controls = "mixup|duplicate|waveform|specaugment|resynthesis"
+    controls = "mixup|duplicate|waveform|specaugment|slerp|resynthesis"
 
     def pattern(name: str) -> str:
         literal = re.escape(name).replace(r"\*", ".+").replace("<control>", f"({controls})")

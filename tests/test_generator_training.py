@@ -376,6 +376,21 @@ def test_without_classes_the_labels_have_no_say(monkeypatch: pytest.MonkeyPatch,
     assert run.summary()["validation_loss"] > 0
 
 
+def test_the_same_bytes_on_one_thread_and_on_two() -> None:
+    before, found = torch.get_num_threads(), []
+    try:
+        for threads in (1, 2):
+            torch.set_num_threads(threads)
+            run = training(steps=6, batch_size=16)
+            run.run(f"{threads} threads")
+            found.append((weights(run), run.history))
+            run.finish()  # else the next one would go on from its checkpoint
+    finally:
+        torch.set_num_threads(before)
+    assert torch.equal(found[0][0], found[1][0])
+    assert found[0][1] == found[1][1]
+
+
 def test_labels_are_dropped_to_the_null_class(monkeypatch: pytest.MonkeyPatch) -> None:
     for share, wanted in ((0.0, {0, 1, 2}), (1.0, {3})):
         run = training(validation=NONE, label_dropout=share, steps=6, batch_size=16)

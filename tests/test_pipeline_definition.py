@@ -164,7 +164,12 @@ def test_params_are_those_that_are_read(stage: str) -> None:
         read = by_parts(read)
     uncovered = {name for name in read if not any((name + ".").startswith(f"{covers}.") for covers in names)}
     assert uncovered == set(), "read, not declared"
-    silent = {"control.duplicate", "control.mixup", "control.resynthesis"}  # without settings of their own
+    silent = {
+        "control.duplicate",
+        "control.mixup",
+        "control.slerp",
+        "control.resynthesis",
+    }  # without settings of their own
     assert {name for name in names - silent if not is_read(name, read)} == set(), "declared, not read"
     assert len(declared) == len(set(declared))
 

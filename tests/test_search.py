@@ -184,7 +184,7 @@ def test_what_is_run_once_on_the_test_fold(monkeypatch: pytest.MonkeyPatch) -> N
     params = params_to_test(row("a", everywhere(3), per_class=25), 10)
     assert (params.folds, params.seeds, params.data.held_out) == ([10], [0, 1, 2, 3, 4], "fold")
     assert params.generate.per_class == 25
-    assert params.controls == ["duplicate", "waveform", "specaugment", "mixup", "resynthesis"]
+    assert params.controls == ["duplicate", "waveform", "specaugment", "mixup", "slerp", "resynthesis"]
 
 
 # files
