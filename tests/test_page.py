@@ -7,7 +7,7 @@ import re
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -18,7 +18,7 @@ from fake_stylized import PROMPTS, STRENGTHS
 from matplotlib.image import imread
 
 from soundaug.audit.checks import Finding
-from soundaug.params import Params
+from soundaug.params import Control, Params
 from soundaug.reporting.page import confusion, media
 from soundaug.reporting.page.document import minus, render_page
 
@@ -275,3 +275,11 @@ def test_spectrogram_has_low_bands_below_and_later_frames_right() -> None:
 @pytest.mark.skipif(not QUICK.is_file(), reason="dvc repro has not made reports/index.html")
 def test_the_page_of_the_last_run_is_small_enough_to_open() -> None:
     assert QUICK.stat().st_size < 15 * MEGABYTE
+
+
+def test_every_arm_has_a_colour_in_either_theme() -> None:
+    style = (Path(__file__).parents[1] / "soundaug/reporting/page/static/page.css").read_text(encoding="utf-8")
+    light, _, dark = style.partition(':root[data-theme="dark"]')
+    for arm in ("base", "aug", *get_args(Control)):
+        for theme in (light, dark):
+            assert len(re.findall(rf"--arm-{arm}: #[0-9a-f]{{6}};", theme)) == 1, arm
