@@ -560,7 +560,7 @@ CODECS: Rows = {
         lambda folder: written(
             folder, **{"mel.json": {"codec": "latent", "scaling_factor": 1.0, "scaling": {"codec": ["latent"]}}}
         ),
-        "FILE/mel.json: found the codec ['latent'], wanted mel, clip or latent",
+        "FILE/mel.json: found the codec ['latent'], wanted mel, whitened, clip or latent",
     ),
     "nested without end": (
         lambda folder: written(folder, **{"mel.json": b"[" * 99_999}),
