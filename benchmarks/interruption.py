@@ -18,7 +18,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
@@ -131,15 +131,17 @@ class Clone:
             _call(["git", "checkout", "--quiet", "dvc.lock"], self.folder)
         return True
 
-    def outputs(self) -> dict[str, str]:
-        """The hash of every output that dvc.lock names, but for those of TIMED."""
+    def outputs(self, ran: Collection[str]) -> dict[str, str]:
+        """The hash in dvc.lock of every output of the stages ``ran``, but for those of TIMED.
+
+        Of others a lock that was committed may tell, which a kill may have cut: they are not this run's.
+        """
         stages = yaml.safe_load((self.folder / "dvc.lock").read_text(encoding="utf-8"))["stages"]
-        wanted = _call([sys.executable, "-m", "dvc", "stage", "list", "--name-only"], self.folder).split()
         return {
             out["path"]: out["md5"]
             for name, stage in stages.items()
             for out in stage.get("outs", [])
-            if name in wanted and out["path"] not in TIMED
+            if name in ran and out["path"] not in TIMED
         }
 
 
@@ -212,7 +214,7 @@ def interrupted(source: Path, folder: Path, params: Path | None, target: str | N
                 "repeated_seconds": round(repeated, 1),  # a kill
             }
         )
-    one, other = whole.outputs(), killed.outputs()
+    one, other = whole.outputs(order), killed.outputs(order)
     differing = sorted(path for path in one | other if one.get(path) != other.get(path))
     return Outcome(rows, sum(hit.values()), mended, len(one), differing, alone.ended, sum(life.ended for life in lives))
 
