@@ -22,7 +22,7 @@ recipe() {
 # The preset's own is EDM: log-normal noise levels, one weight; in variance-preserving coordinates its network predicts
 # the velocity. Images of 4 x 4 mel bins a channel.
 recipe edm -S generator.steps=510
-recipe whitened -S generator.steps=510 -S generator.space=whitened # the same network, and a step of it takes as long
+recipe whitened -S generator.steps=510 -S generator.space=whitened # the same network
 recipe flow -S generator.steps=510 -S generator.prediction=flow -S 'generator.log_sigma=[0.0,1.0]'
 min_snr="-S generator.log_sigma=null -S generator.min_snr_gamma=5.0"
 recipe v $min_snr -S generator.steps=510
