@@ -42,7 +42,7 @@ def said(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     study.mkdir()
     (study / "dvc.yaml").write_text(yaml.safe_dump(PIPELINE))
     (study / "evaluate.py").write_text(EVALUATE)
-    (study / "params.yaml").write_text("generate:\n  per_class: 100\n  steps: 8\n")
+    (study / "params.yaml").write_text("generate:\n  per_class: 50\n  steps: 8\n")
     (study / ".gitignore").write_text("/data/\n")
     identity = {f"GIT_{who}_{what}": "test@localhost" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
@@ -64,13 +64,13 @@ def said(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 def test_a_clone_computes_nothing_what_was_pushed_is_enough(said: dict[str, str]) -> None:
     assert said["runs"].split() == ["generate", "evaluate"] * 3  # the first run and two experiments
     assert "Data and pipelines are up to date." in said["dvc repro"]
-    for folder, text in {"study": "per_class: 100", "theirs": "per_class: 50"}.items():
+    for folder, text in {"study": "per_class: 50", "theirs": "per_class: 100"}.items():
         assert text in (Path(said["home"]) / folder / "params.yaml").read_text()
-    assert "50" in (Path(said["home"]) / "theirs/data/clips.txt").read_text()
+    assert "per_class: 100" in (Path(said["home"]) / "theirs/data/clips.txt").read_text()
 
 
 def test_experiments_are_listed_where_they_were_pushed(said: dict[str, str]) -> None:
-    assert "fifty" in said["dvc exp list origin"]
+    assert "hundred" in said["dvc exp list origin"]
     assert "twenty-five" not in said["dvc exp list origin"]
 
 
@@ -82,7 +82,7 @@ def test_the_tables_of_experiments_fit_80_columns(said: dict[str, str]) -> None:
     ):
         assert max(map(len, table.splitlines())) <= 80, table
         assert all(column in table for column in columns), table
-        assert "[fifty]" in table
+        assert "[hundred]" in table
         assert "0.025" in table
         assert "…" not in table
 
@@ -90,5 +90,5 @@ def test_the_tables_of_experiments_fit_80_columns(said: dict[str, str]) -> None:
 def test_runs_are_compared(said: dict[str, str]) -> None:
     (metrics,) = (text for line, text in said.items() if line.startswith("dvc metrics diff"))
     row = next(line.split() for line in metrics.splitlines() if "delta.accuracy.mean" in line)
-    assert row[1:] == ["delta.accuracy.mean", "0.05", "0.025", "-0.025"]
-    assert "generate.per_class  50       25" in said["dvc params diff fifty twenty-five"]
+    assert row[1:] == ["delta.accuracy.mean", "0.1", "0.025", "-0.075"]
+    assert "generate.per_class  100        25" in said["dvc params diff hundred twenty-five"]

@@ -118,6 +118,30 @@ def test_slaney_power_is_librosas_default() -> None:
     assert (10 * np.log10(front_end().power(audio[None])[0].numpy() / ours)).min() > 5  # HTK's are not so scaled
 
 
+CHANGES: dict[str, object] = {
+    "sample_rate": 16001,
+    "clip_seconds": 1.02,
+    "n_fft": 1026,
+    "hop_length": 255,
+    "n_mels": 41,
+    "fmin_hz": 50.1,
+    "fmax_hz": 7990.0,
+    "filters": "slaney",
+    "scale": "linear",
+}
+
+
+@pytest.mark.parametrize("name", sorted(set(Features.model_fields) - {"ceiling_db", "floor_db", "normalization"}))
+def test_a_changed_front_end_shows_in_the_mels(name: str) -> None:
+    """So what depends on data/features need not name these parameters; the others it must."""
+
+    def mels(settings: Features) -> bytes:
+        noise = torch.randn(1, settings.n_samples, generator=torch.Generator().manual_seed(0))
+        return MelFrontEnd(settings)(noise).numpy().tobytes()
+
+    assert mels(SETTINGS.model_copy(update={name: CHANGES[name]})) != mels(SETTINGS)
+
+
 def test_decibels_and_back() -> None:
     one = front_end()
     power = torch.logspace(-3, 4, 50)
