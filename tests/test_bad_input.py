@@ -584,23 +584,23 @@ CLASSIFIERS: Rows = {
 ENCODERS: Rows = {
     "a list": (
         lambda folder: written(folder, **{"config.json": []}),
-        "FILE/config.json: found no encoder (list indices must be integers or slices, not str), wanted what train_encoder writes",
+        "FILE/config.json: found no encoder (list indices must be integers or slices, not str), wanted what train_helper writes",
     ),
     "a mean of text": (
         lambda folder: written(
             folder, **{"config.json": {"classifier": SETTINGS.classifier.model_dump(), "mean": "x", "deviation": []}}
         ),
-        "FILE/config.json: found no encoder (...), wanted what train_encoder writes",
+        "FILE/config.json: found no encoder (...), wanted what train_helper writes",
     ),
 }
 SELECTORS: Rows = {
     "a list": (
         lambda folder: written(folder, **{"summary.json": []}),
-        "FILE/summary.json: found no selector's settings (list indices must be integers or slices, not str), wanted what train_selector writes",
+        "FILE/summary.json: found no selector's settings (list indices must be integers or slices, not str), wanted what train_helper writes",
     ),
     "one candidate": (
         lambda folder: written(folder, **{"summary.json": {"candidates": 1}}),
-        "FILE/summary.json: found no selector's settings ('classifier'), wanted what train_selector writes",
+        "FILE/summary.json: found no selector's settings ('classifier'), wanted what train_helper writes",
     ),
 }
 

@@ -78,7 +78,7 @@ def test_generate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytes
     with workspace(tmp_path, tiny_params({"folds": [1], "controls": [], "generator.condition": "sound"})):
         run("fetch")
         run("featurize")
-        run("train_encoder", "--fold", 1)
+        run("train_helper", "--fold", 1)
         run("train_generator", "--fold", 1)
         run("train_base", "--fold", 1, "--seed", 0)
         generate.main()

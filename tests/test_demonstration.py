@@ -16,7 +16,7 @@ from soundaug.sound.audio import fit, read_mono, to_pcm16
 from soundaug.sound.clip_archive import read_archived
 
 CHANGES = {"folds": [1], "controls": [], "generate.per_class": 2, "generate.candidates": 1}
-TO_GENERATE = ("train_encoder", "train_generator", "train_selector", "generate", "invert", "featurize_generated")
+TO_GENERATE = ("train_helper", "train_generator", "generate", "invert", "featurize_generated")
 CLASSES = range(10)
 
 

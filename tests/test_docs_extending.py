@@ -36,7 +36,7 @@ values = tiny_params({
 with workspace(Path("study").resolve(), values):
     run("fetch")
     run("featurize")
-    for stage in ("train_encoder", "train_generator", "train_selector", "generate"):
+    for stage in ("train_helper", "train_generator", "generate"):
         run(stage, "--fold", 1)
     run("train_control", "--control", "reverse", "--fold", 1, "--seed", 0)
     pairs = read_pairs(Path("data/generated/fold1/pairs.csv"))

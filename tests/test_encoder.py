@@ -70,5 +70,5 @@ def test_a_damaged_one_is_one_line(
 
 def test_a_generator_that_is_told_no_sound_has_no_encoder(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text('{"condition": "no sound"}')
-    with pytest.raises(StudyError, match=r"config\.json: found no encoder \('classifier'\), wanted what train_encoder"):
+    with pytest.raises(StudyError, match=r"config\.json: found no encoder \('classifier'\), wanted what train_helper"):
         load_encoder(tmp_path, PARAMS.features)

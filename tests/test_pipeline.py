@@ -218,7 +218,7 @@ def test_a_class_with_one_training_recording(tmp_path: Path) -> None:
     values["generate"]["single_recording"] = "within"
     with workspace(tmp_path, values):
         run("featurize")
-        for stage in ("train_encoder", "train_generator", "train_selector", "generate"):
+        for stage in ("train_helper", "train_generator", "generate"):
             run(stage, "--fold", 1)
         pairs = read_pairs(tmp_path / "data/generated/fold1/pairs.csv")
     assert all(pair.fs_id_a == pair.fs_id_b and pair.parent_a != pair.parent_b for pair in pairs)
@@ -228,7 +228,7 @@ def test_a_generator_told_sounds(tmp_path: Path) -> None:
     with workspace(tmp_path, tiny_params({"generator.condition": "sound", "folds": [1]})):
         run("fetch")
         run("featurize")
-        for stage in ("train_encoder", "train_generator", "train_selector", "generate"):
+        for stage in ("train_helper", "train_generator", "generate"):
             run(stage, "--fold", 1)
         folder = tmp_path / "data/models"
         for name in ("config.json", "model.safetensors"):

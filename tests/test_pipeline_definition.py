@@ -70,7 +70,7 @@ def inside(path: str, folder: str) -> bool:
 def test_a_script_for_every_stage_and_a_stage_for_every_script() -> None:
     scripts = {path.stem for path in (ROOT / "stages").glob("*.py")} - {"__init__"}
     assert scripts == set(STAGES)
-    assert len(scripts) == 18
+    assert len(scripts) == 17
 
 
 @pytest.mark.parametrize("stage", STAGES)
@@ -222,7 +222,7 @@ def test_how_clips_are_trained_on_retrains_neither_base_nor_generators() -> None
     """The grid's rows that differ in the classifier alone share everything that leads to the clips."""
     readers = {stage for stage in STAGES if any(name.startswith("augmentation") for name in STAGES[stage]["params"])}
     assert readers == {"train_aug", "train_control", "evaluate"}
-    for stage in ("train_generator", "train_encoder", "train_base"):
+    for stage in ("train_generator", "train_helper", "train_base"):
         assert not {"augmentation", "generate", "control", "training.steps"} & set(STAGES[stage]["params"]), stage
     assert "generate" not in STAGES["train_generator"]["params"]
     assert not {"augmentation", "classifier", "training"} & set(STAGES["generate"]["params"])

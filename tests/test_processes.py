@@ -23,7 +23,7 @@ def made_by_one(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with workspace(folder, tiny_params(CHANGES)):
         run("fetch")
         run("featurize")
-        for stage in ("train_encoder", "train_generator", "train_selector", "generate"):
+        for stage in ("train_helper", "train_generator", "generate"):
             run(stage, "--fold", 1)
     return folder
 

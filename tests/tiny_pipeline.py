@@ -76,7 +76,7 @@ TINY = {
     "stylize.iterations": 2,
 }
 
-FOLD_STAGES = ("train_encoder", "train_generator", "train_selector", "generate", "invert", "featurize_generated")
+FOLD_STAGES = ("train_helper", "train_generator", "generate", "invert", "featurize_generated")
 
 
 def tiny_params(changes: Mapping[str, Any] | None = None) -> dict[str, Any]:

@@ -62,7 +62,7 @@ def load_encoder(folder: Path, features: Features) -> SoundEncoder:
     """What `SoundEncoder.save` wrote; StudyError when it is missing or something else."""
     path = folder / "config.json"
     config = read_json(path)
-    with reading(path, "no encoder", "what train_encoder writes"):
+    with reading(path, "no encoder", "what train_helper writes"):
         settings = Classifier.model_validate(config["classifier"])
         mean, deviation = (torch.tensor(config[name], dtype=torch.float32) for name in ("mean", "deviation"))
         n_classes = int(config["n_classes"])

@@ -40,8 +40,8 @@ def best_candidates(
 
 
 def load_selector(folder: Path, features: Features, n_classes: int) -> SoundClassifier:
-    """The classifier that train_selector wrote into ``folder``; StudyError when it is not there or is another's."""
+    """The classifier that train_helper wrote into ``folder``; StudyError when it is not there or is another's."""
     path = folder / "summary.json"
-    with reading(path, "no selector's settings", "what train_selector writes"):
+    with reading(path, "no selector's settings", "what train_helper writes"):
         settings = Classifier.model_validate(json.loads(path.read_text(encoding="utf-8"))["classifier"])
     return load_classifier(folder / "model.safetensors", settings, features, n_classes)
