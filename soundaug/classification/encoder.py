@@ -13,7 +13,7 @@ from soundaug.running.errors import StudyError
 from soundaug.running.foreign import reading
 from soundaug.running.outputs import read_json, whole, write_json
 
-BATCH = 256
+BATCH = 64
 SMALLEST_DEVIATION = 1e-5  # of an embedding's element, below which it says nothing
 
 

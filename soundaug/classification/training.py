@@ -19,7 +19,7 @@ from soundaug.params import Augmentation, Classifier, Features, Training
 from soundaug.running.device import autocast, choose_device, generator_of
 from soundaug.running.errors import StudyError
 
-TEST_BATCH = 256
+TEST_BATCH = 64  # clips whose activations a processor can keep at hand
 AS_THEY_COME = Augmentation(on_top_of=None, share=None, pretraining=0.0, soft_labels=0.0)
 
 
