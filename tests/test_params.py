@@ -143,7 +143,7 @@ LINES = [
     (
         "generate.keep_seconds",
         [[0.0, 0.1], [1.0, 2.5]],
-        "generate.keep_seconds has the span [1.0, 2.5], wanted spans that end by features.clip_seconds (2.0)",
+        "generate.keep_seconds has the span [1.0, 2.5], wanted spans that end by features.clip_seconds (1.5)",
     ),
     ("generate.resamplings", 0, "generate.resamplings: found 0, wanted greater than or equal to 1"),
     ("generate.resamplings", 101, "generate.resamplings: found 101, wanted less than or equal to 100"),
@@ -236,7 +236,7 @@ def test_inpainting_needs_a_sampler_that_may_go_back_a_level(sampler: str, allow
         ("generate.strength", [0.0, 1.0]),
         ("generate.strength", [0.3]),
         ("generate.keep_seconds", []),
-        ("generate.keep_seconds", [[0.0, 0.5], [1.5, 2.0], [0.7, 0.7]]),
+        ("generate.keep_seconds", [[0.0, 0.5], [1.0, 1.5], [0.7, 0.7]]),
         ("generate.resamplings", 100),
         ("generate.steps", 1000),
         ("generate.inversion", "ddim"),
