@@ -13,7 +13,7 @@ from soundaug.diffusion.model import Told
 from soundaug.folds.packed import ClipSet, class_list, split
 from soundaug.generator.training import Clips, validation_recordings
 from soundaug.interpolation import Pair, draw_pairs
-from soundaug.judging.assessment import assess_quality
+from soundaug.judging.assessment import RealClips, assess_quality
 from soundaug.params import Params
 from soundaug.sound.features import MelFrontEnd, mels_of_waveforms
 
@@ -69,4 +69,5 @@ class Study(NamedTuple):
         class_ids, fs_ids, names = zip(*((p.class_id, p.fs_id_a, p.name) for p in pairs), strict=True)
         clips = ClipSet.pack(mels, class_ids, fs_ids, names)
         n_classes, seed = len(self.classes), self.params.seeds[0]
-        return assess_quality(self.model, clips, self.train, self.test, n_classes, self.params, seed, label)
+        real = RealClips.heard_by(self.model, self.train, self.test)
+        return assess_quality(self.model, clips, real, n_classes, self.params, seed, label)

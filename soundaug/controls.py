@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 import torch
 import torchaudio
-from tqdm import tqdm
 
 from soundaug.folds.packed import ClipSet
 from soundaug.interpolation import Pair, mix
 from soundaug.params import Control, Params, SpecAugment, Waveform
+from soundaug.running.threads import over_cores
 from soundaug.sound.audio import fit, read_mono
 from soundaug.sound.features import MelFrontEnd, mels_of_waveforms
 from soundaug.sources.corpus import TABLE, audio_path, read_clips
@@ -94,10 +94,12 @@ def waveform(
     parents = first_parents(real, pairs)
     waveforms = np.empty((len(pairs), features.n_samples), np.float32)
     before = random.getstate(), np.random.get_state()  # audiomentations draws from both global generators
-    for row, pair, path in zip(waveforms, tqdm(pairs, desc=label, unit="clip", disable=None), audio, strict=True):
+    # Read by threads; only one at a time can draw from those.
+    sounds = over_cores(lambda path: fit(read_mono(path, features.sample_rate), features.n_samples), audio, label)
+    for row, pair, sound in zip(waveforms, pairs, sounds, strict=True):
         random.seed(pair.seed)
         np.random.seed(pair.seed)
-        row[:] = augment(fit(read_mono(path, features.sample_rate), features.n_samples), features.sample_rate)
+        row[:] = augment(sound, features.sample_rate)
     random.setstate(before[0])
     np.random.set_state(before[1])
     return ClipSet(mels_of_waveforms(waveforms, front_end), parents.class_id, parents.fs_id, parents.name)

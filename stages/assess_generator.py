@@ -11,7 +11,7 @@ from soundaug.classification.arms import run_folder
 from soundaug.classification.classifier import load_classifier
 from soundaug.folds.packed import ClipSet, class_list, split
 from soundaug.interpolation import read_pairs
-from soundaug.judging.assessment import assess_copies, assess_parents, assess_quality
+from soundaug.judging.assessment import RealClips, assess_copies, assess_parents, assess_quality
 from soundaug.judging.copies import ClosePair
 from soundaug.params import load_params
 from soundaug.running.errors import run_stage
@@ -33,9 +33,10 @@ def main() -> None:
     model_path = run_folder("base", args.fold, args.seed) / "model.safetensors"
     model = load_classifier(model_path, params.classifier, params.features, n_classes)
     label = f"fold {args.fold} held out"
-    figures = assess_quality(model, generated, train, test, n_classes, params, args.seed, label)
+    real = RealClips.heard_by(model, train, test)
+    figures = assess_quality(model, generated, real, n_classes, params, args.seed, label)
     pairs = read_pairs(folder / "pairs.csv")
-    figures |= assess_parents(model, pairs, ClipSet.load(folder / "resynthesis.npz"), train, test)
+    figures |= assess_parents(model, pairs, ClipSet.load(folder / "resynthesis.npz"), real)
     copies, closest = assess_copies(folder / "mels.npz", pairs, train, test, params)
     write_csv(
         folder / "closest.csv",

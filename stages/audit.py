@@ -7,7 +7,8 @@ import argparse
 from pathlib import Path
 
 from soundaug.audit.checks import audit
-from soundaug.audit.near_duplicates import look_for, refuse, write_pairs
+from soundaug.audit.closeness import refuse, write_pairs
+from soundaug.audit.near_duplicates import look_for
 from soundaug.params import load_params
 from soundaug.running.errors import run_stage
 from soundaug.running.outputs import write_json

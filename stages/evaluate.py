@@ -9,13 +9,14 @@ import argparse
 from pathlib import Path
 
 from soundaug.audit.checks import audit
-from soundaug.audit.near_duplicates import read_closeness
+from soundaug.audit.closeness import read_closeness
 from soundaug.listening.examples import load_closest, load_examples
 from soundaug.listening.sounds import read_sounds
 from soundaug.params import load_params
 from soundaug.reporting import evaluation, generator_report, plots, report
 from soundaug.reporting.environment import environment, stage_usage
 from soundaug.reporting.page.document import render_page
+from soundaug.reporting.page.media import Encoded
 from soundaug.reporting.page.sections import Results
 from soundaug.running.errors import run_stage
 from soundaug.running.outputs import whole, write_json, write_table
@@ -35,6 +36,13 @@ def main() -> None:
     metrics = evaluation.compute_metrics(study, params, DATA) | {"audit": found.metrics | near.metrics}
     if stylized := load_stylized(DATA / "stylized"):
         metrics["stylize"] = dict(stylized.summary)
+    sounds = read_sounds(DATA / "demonstration")
+    music = stylized.sounds if stylized else ()
+    # The longest first, beside the figures.
+    encoded = Encoded(
+        [(one.samples, one.sample_rate) for one in music]
+        + [(one.samples, params.features.sample_rate) for one in sounds]
+    )
     examples = load_examples(DATA, params.folds[0], params.features, study.classes)
     figures = {
         "accuracy.png": plots.accuracy_figure(study, metrics, params),
@@ -51,9 +59,10 @@ def main() -> None:
         figures["generator.png"] = plots.generator_figure(histories)
     if stylized:
         figures["stylize.png"] = plots.stylize_figure(stylized)
-    sounds = read_sounds(DATA / "demonstration")
     machine = environment() | {"stages": stage_usage(params)}
-    page = render_page(Results(study, metrics, found, near, params, closest, histories, sounds, stylized, machine))
+    page = render_page(
+        Results(study, metrics, found, near, params, closest, histories, sounds, stylized, machine, encoded)
+    )
     tables = evaluation.plot_tables(study, metrics)
     tables |= {"generator": histories} if histories else {}
     tables |= {"stylize": curve_rows(stylized)} if stylized else {}

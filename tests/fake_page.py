@@ -8,7 +8,7 @@ from fake_study import fake_study, write_csv
 from fake_stylized import write_stylized
 
 from soundaug.audit.checks import audit
-from soundaug.audit.near_duplicates import Closeness
+from soundaug.audit.closeness import Closeness
 from soundaug.listening.examples import load_closest
 from soundaug.listening.sounds import Sound
 from soundaug.params import Params

@@ -16,7 +16,7 @@ from soundaug.classification.classifier import SoundClassifier, save_classifier
 from soundaug.classification.training import train_classifier
 from soundaug.folds.packed import ClipSet
 from soundaug.interpolation import Pair, Parent, write_pairs
-from soundaug.judging.assessment import MAX_SHIFT, assess_copies, assess_parents, assess_quality
+from soundaug.judging.assessment import MAX_SHIFT, RealClips, assess_copies, assess_parents, assess_quality
 from soundaug.params import Params
 from soundaug.running.errors import StudyError
 from soundaug.sound.features import MelFrontEnd
@@ -37,7 +37,7 @@ def model() -> SoundClassifier:
 
 
 def quality(model: SoundClassifier, generated: ClipSet) -> dict[str, float]:
-    return assess_quality(model, generated, TRAIN, TEST, 3, PARAMS, 0, "test")
+    return assess_quality(model, generated, RealClips.heard_by(model, TRAIN, TEST), 3, PARAMS, 0, "test")
 
 
 def relabelled(class_id: Sequence[int] | np.ndarray) -> ClipSet:
@@ -63,15 +63,16 @@ def test_real_clips_are_as_good_as_real_clips(model: SoundClassifier) -> None:
 def test_what_parents_and_their_sound_leave_to_a_generator(model: SoundClassifier) -> None:
     pairs = pairs_of([(row, 5) for row in range(36)])
     yardstick = quality(model, TRAIN)["kid_train_test"]
-    given_back = assess_parents(model, pairs, TRAIN, TRAIN, TEST)
+    real = RealClips.heard_by(model, TRAIN, TEST)
+    given_back = assess_parents(model, pairs, TRAIN, real)
     assert given_back == {"kid_parents": yardstick, "kid_resynthesis": yardstick}
     noise = ClipSet(np.random.default_rng(0).normal(-20, 10, TRAIN.mel.shape).astype(np.float32), *labels_of(TRAIN))
-    lost = assess_parents(model, pairs, noise, TRAIN, TEST)
+    lost = assess_parents(model, pairs, noise, real)
     assert lost["kid_parents"] == yardstick
     assert lost["kid_resynthesis"] == quality(model, noise)["kid_test"] > 3 * abs(yardstick)
-    one_class = assess_parents(model, pairs_of([(0, 5)] * 36), TRAIN, TRAIN, TEST)
+    one_class = assess_parents(model, pairs_of([(0, 5)] * 36), TRAIN, real)
     assert one_class["kid_parents"] > 3 * abs(yardstick)
-    assert assess_parents(model, pairs[:1], TRAIN.take(np.arange(1)), TRAIN, TEST) == {}
+    assert assess_parents(model, pairs[:1], TRAIN.take(np.arange(1)), real) == {}
 
 
 def test_the_accuracy_score_is_a_run_on_generated_clips_alone(model: SoundClassifier) -> None:

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import math
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -161,7 +162,7 @@ def test_invert(raw: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captu
 
 
 def test_gain_in_equal_time() -> None:
-    """Slower rivals are met by what the study reaches in their time; faster ones by nothing."""
+    """A rival is met by what the study's curve reaches in its time; one that is faster than that by nothing."""
     sides = [
         invert.Side("librosa", 1, 1.0, -10.0),
         invert.Side("torchaudio", 2, 0.5, -12.0),
@@ -169,7 +170,9 @@ def test_gain_in_equal_time() -> None:
         invert.Side("study a", 2, 0.8, -16.0),
         invert.Side("study a", 3, 2.0, -20.0),
     ]
-    assert invert.gain_db(sides) == 1.0  # torchaudio's, in 0.5 s; librosa's: 4 dB in 1 s
+    assert invert.gain_db(sides) == pytest.approx(1.75)  # torchaudio's, in 0.5 s; librosa's: 4.7 dB in 1 s
+    assert invert.best_db(sides[2:], 5.0) == -20.0
+    assert invert.gain_db([*sides, invert.Side("torchaudio", 1, 0.3, -2.0)]) == -math.inf
     assert invert.fastest(sides, -12.0) == sides[2]
     assert invert.fastest(sides, -14.0) == sides[3]
     assert invert.fastest(sides, -30.0) == sides[4]

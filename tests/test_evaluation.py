@@ -10,7 +10,7 @@ import pytest
 from fake_study import fake_params, fake_study, read_csv, write_csv
 
 from soundaug.audit.checks import Audit
-from soundaug.audit.near_duplicates import Closeness
+from soundaug.audit.closeness import Closeness
 from soundaug.reporting import evaluation
 from soundaug.reporting.evaluation import Metrics, compute_metrics, load_study, verdict
 from soundaug.running.errors import StudyError

@@ -19,8 +19,8 @@ from soundaug.params import Classifier
 from soundaug.running import outputs
 from soundaug.running.checkpoint import save_checkpoint
 from soundaug.running.errors import StudyError
+from soundaug.running.kept_rows import Rows
 from soundaug.running.outputs import room_for, whole, write_csv, write_json
-from soundaug.running.rows import Rows
 from soundaug.sound.audio import write_flac
 from soundaug.sound.excerpts import write_sound
 

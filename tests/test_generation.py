@@ -19,7 +19,7 @@ from soundaug.generation.sampling import Sampler
 from soundaug.interpolation import Pair, draw_pairs, mix, slerp
 from soundaug.params import Generate
 from soundaug.running.device import generator_of
-from soundaug.running.rows import Rows
+from soundaug.running.kept_rows import Rows
 
 PARAMS = tiny_params()
 FEATURES = PARAMS.features

@@ -7,7 +7,7 @@ import pytest
 from fake_study import fake_params, fake_study, write_csv
 
 from soundaug.audit.checks import audit
-from soundaug.audit.near_duplicates import Closeness
+from soundaug.audit.closeness import Closeness
 from soundaug.reporting import plots
 from soundaug.reporting.evaluation import compute_metrics, load_study
 from soundaug.reporting.generator_report import faults, goals, history_rows

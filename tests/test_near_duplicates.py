@@ -9,7 +9,8 @@ import pytest
 import yaml
 from fake_study import fake_params, fake_study, read_csv
 
-from soundaug.audit.near_duplicates import Closeness, fingerprint, near_duplicates, read_closeness
+from soundaug.audit.closeness import Closeness, read_closeness
+from soundaug.audit.near_duplicates import fingerprint, near_duplicates
 from soundaug.folds.packed import ClipSet
 from soundaug.reporting.tables import closeness_text
 from soundaug.running.errors import StudyError

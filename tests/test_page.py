@@ -16,6 +16,7 @@ from fake_page import ODD, fake_sounds, page, results, whole_study
 from fake_study import fake_params
 from fake_stylized import PROMPTS, STRENGTHS
 from matplotlib.image import imread
+from numpy.typing import NDArray
 
 from soundaug.audit.checks import Finding
 from soundaug.params import Control, Params
@@ -258,6 +259,24 @@ def test_sound_is_mp3_of_the_same_length_and_pitch(rate: int, encoded: int) -> N
     spectrum = np.abs(np.fft.rfft(heard[: encoded // 2]))
     assert 2 * int(spectrum.argmax()) == pytest.approx(440, abs=4)
     assert media.sound(samples, rate) == media.sound(samples, rate)
+
+
+def test_sounds_are_encoded_once_ahead_or_when_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[int] = []
+    encode = media.sound
+
+    def counted(samples: NDArray[np.int16], rate: int) -> str:
+        made.append(rate)
+        return encode(samples, rate)
+
+    monkeypatch.setattr(media, "sound", counted)
+    low, high = (np.rint(8000 * np.sin(np.arange(4000) * step)).astype(np.int16) for step in (0.05, 0.2))
+    encoded = media.Encoded([(low, 8000), (high, 8000), (low, 8000)])
+    assert [encoded(low, 8000), encoded(high, 8000)] == [encode(low, 8000), encode(high, 8000)]
+    assert made == [8000, 8000]
+    assert encoded(low.copy(), 16000) == encode(low, 16000)
+    assert encoded(low, 16000) != encoded(low, 8000)
+    assert made == [8000, 8000, 16000]
 
 
 def test_spectrogram_has_low_bands_below_and_later_frames_right() -> None:

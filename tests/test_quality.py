@@ -10,7 +10,7 @@ from tiny import tiny_clips
 
 from soundaug.classification import encoder
 from soundaug.classification.classifier import SoundClassifier
-from soundaug.classification.encoder import embed
+from soundaug.classification.encoder import embed, probabilities_of
 from soundaug.classification.training import predict
 from soundaug.judging import quality
 from soundaug.judging.quality import assess, kernel_audio_distance, kernel_distance, label_agreement, prdc
@@ -191,8 +191,8 @@ def test_embeddings_are_what_the_linear_layers_take(monkeypatch: pytest.MonkeyPa
     assert found.dtype == np.float32
     assert found.shape == (len(MEL), 8)
     expected = predict(model, MEL, torch.device("cpu"))
-    with torch.inference_mode():
-        probabilities = torch.softmax(model.head(torch.from_numpy(found)), dim=1).numpy()
+    probabilities = probabilities_of(model, found)
+    assert probabilities.dtype == np.float64
     np.testing.assert_allclose(probabilities, expected, rtol=1e-4)
 
 

@@ -12,7 +12,7 @@ from fake_study import fake_params, fake_study, read_csv, write_csv
 from fake_stylized import write_stylized
 
 from soundaug.audit.checks import audit
-from soundaug.audit.near_duplicates import Closeness, NearDuplicate, write_pairs
+from soundaug.audit.closeness import Closeness, NearDuplicate, write_pairs
 from soundaug.params import Params
 from soundaug.reporting.evaluation import compute_metrics, load_study
 from soundaug.reporting.report import escape, print_summary, render, summary

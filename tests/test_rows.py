@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from soundaug.running import rows as module
-from soundaug.running.rows import Rows, save_rows
+from soundaug.running import kept_rows as module
+from soundaug.running.kept_rows import Rows
+from soundaug.running.rows import save_rows
 
 
 def values(count: int, seed: int = 0) -> torch.Tensor:

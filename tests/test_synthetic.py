@@ -17,12 +17,14 @@ from soundaug.sources.synthetic.signals import (
     active_level,
     coloured_noise,
     decay,
+    equalize,
     formant_gain,
     harmonics,
     pulse_train,
     ring,
     rms,
     room,
+    sines_of_multiples,
 )
 from soundaug.sources.synthetic.sounds import SOUNDS, air_conditioner, car_horn, gun_shot, jackhammer, siren
 
@@ -103,6 +105,26 @@ def test_harmonics_above_the_band_are_silent_and_gains_glide() -> None:
     tone = harmonics(np.full(N, 500.0), [100, 11025], [[0, 0], [-40, -40]], n_harmonics=1)
     assert np.abs(tone[:1000]).max() == pytest.approx(1.0, abs=0.01)
     assert np.abs(tone[-1000:]).max() == pytest.approx(0.01, abs=0.01)
+
+
+@pytest.mark.parametrize("count", [1, 2, 60])
+def test_sines_of_multiples_are_those_of_the_library(count: int) -> None:
+    angle = np.random.default_rng(0).uniform(-50, 50, (3, 40))
+    angle[0, :3] = 0.0, np.pi, np.pi / 2
+    expected = np.sin(np.arange(1, count + 1)[:, None, None] * angle)
+    np.testing.assert_allclose(sines_of_multiples(angle, count), expected, rtol=0, atol=1e-10)
+
+
+def test_waveforms_are_equalized_each_as_if_alone() -> None:
+    waveforms = np.random.default_rng(0).normal(size=(2, N))
+    together = equalize(waveforms, [100, 1000], [0, -20])
+    for alone, one in zip(waveforms, together, strict=True):
+        np.testing.assert_array_equal(equalize(alone, [100, 1000], [0, -20]), one)
+    power = (np.abs(np.fft.rfft(together)) ** 2 / (np.abs(np.fft.rfft(waveforms)) ** 2)).reshape(2, -1)
+    frequency = np.fft.rfftfreq(N, 1 / CORPUS_RATE)
+    for low_hz, high_hz, level_db in [(20, 95, 0.0), (1100, 8000, -20.0)]:
+        band = (low_hz < frequency) & (frequency < high_hz)
+        assert 10 * np.log10(np.median(power[:, band])) == pytest.approx(level_db, abs=0.1)
 
 
 def test_pulse_train_keeps_its_rate() -> None:

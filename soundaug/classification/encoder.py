@@ -87,3 +87,10 @@ def embed(model: SoundClassifier, mel: np.ndarray) -> np.ndarray:
         for batch in torch.from_numpy(mel).split(BATCH)
     ]
     return torch.cat(parts).numpy()
+
+
+@torch.inference_mode()
+def probabilities_of(model: SoundClassifier, embeddings: np.ndarray) -> np.ndarray:
+    """Class probabilities float64 [N, n_classes] of the clips that `embed` made ``embeddings`` [N, D] of."""
+    head = model.head.to("cpu")
+    return torch.softmax(head(torch.from_numpy(embeddings)).double(), dim=1).numpy()

@@ -17,7 +17,7 @@ from soundaug.interpolation import Pair, mix, renormalized
 from soundaug.params import Features, Generate
 from soundaug.running import processes
 from soundaug.running.device import generator_of
-from soundaug.running.rows import Rows
+from soundaug.running.kept_rows import Rows
 from soundaug.sound.features import MelFrontEnd
 
 BATCHES = 4  # of every process that are made, and lost by an interruption, at a time

@@ -1,30 +1,44 @@
 """The figures of one held-out fold's generated clips: what classifiers make of them, and what they copy."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from soundaug.classification.classifier import SoundClassifier
-from soundaug.classification.encoder import embed
-from soundaug.classification.training import predict, train_classifier
+from soundaug.classification.encoder import embed, probabilities_of
+from soundaug.classification.training import train_classifier
 from soundaug.folds.packed import ClipSet
 from soundaug.interpolation import Pair
 from soundaug.judging.copies import ClosePair, copy_report
 from soundaug.judging.quality import assess, kernel_distance
 from soundaug.params import Params
-from soundaug.running.device import choose_device
 from soundaug.sound.features import MelFrontEnd
 
 MAX_SHIFT = 0.25  # of a clip: a copy that starts this much earlier or later is still found
 
 
+@dataclass(frozen=True)
+class RealClips:
+    """The training and test clips of one held-out fold, and what a classifier makes of them, float32 [., D]."""
+
+    train: ClipSet
+    test: ClipSet
+    train_embedding: np.ndarray
+    test_embedding: np.ndarray
+
+    @classmethod
+    def heard_by(cls, model: SoundClassifier, train: ClipSet, test: ClipSet) -> "RealClips":
+        """The clips as ``model`` hears them."""
+        return cls(train, test, embed(model, train.mel), embed(model, test.mel))
+
+
 def assess_quality(
     model: SoundClassifier,
     generated: ClipSet,
-    train: ClipSet,
-    test: ClipSet,
+    real: RealClips,
     n_classes: int,
     params: Params,
     seed: int,
@@ -37,19 +51,13 @@ def assess_quality(
     """
     if len(generated) == 0:
         return {}
-    device = choose_device()
-    probabilities = predict(model.to(device), generated.mel, device)
-    figures = assess(
-        embed(model, generated.mel),
-        embed(model, train.mel),
-        embed(model, test.mel),
-        probabilities,
-        generated.class_id,
-    )
+    embedding = embed(model, generated.mel)
+    probabilities = probabilities_of(model, embedding)
+    figures = assess(embedding, real.train_embedding, real.test_embedding, probabilities, generated.class_id)
     alone = train_classifier(
         generated,
         None,
-        test,
+        real.test,
         n_classes,
         params.features,
         params.training,
@@ -61,20 +69,19 @@ def assess_quality(
 
 
 def assess_parents(
-    model: SoundClassifier, pairs: Sequence[Pair], resynthesized: ClipSet, train: ClipSet, test: ClipSet
+    model: SoundClassifier, pairs: Sequence[Pair], resynthesized: ClipSet, real: RealClips
 ) -> dict[str, float]:
     """KID to real test clips of the first parents, and of their sound made of their mels: what is left to a generator.
 
     ``kid_parents`` tells what the choice of clips costs, ``kid_resynthesis`` what the way from mel to sound adds: one
     that gave its parents back would have the latter as ``kid_test``. Nothing below 2 pairs or test clips.
     """
-    if min(len(pairs), len(test)) < 2:
+    if min(len(pairs), len(real.test)) < 2:
         return {}
-    row_of = {name: row for row, name in enumerate(train.name.tolist())}
-    parents = train.mel[[row_of[pair.parent_a] for pair in pairs]]
-    reference = embed(model.to(choose_device()), test.mel)
-    found = {"kid_parents": parents, "kid_resynthesis": resynthesized.mel}
-    return {name: float(f"{kernel_distance(embed(model, mel), reference):.6g}") for name, mel in found.items()}
+    row_of = {name: row for row, name in enumerate(real.train.name.tolist())}
+    parents = real.train_embedding[[row_of[pair.parent_a] for pair in pairs]]
+    found = {"kid_parents": parents, "kid_resynthesis": embed(model, resynthesized.mel)}
+    return {name: float(f"{kernel_distance(one, real.test_embedding):.6g}") for name, one in found.items()}
 
 
 def assess_copies(

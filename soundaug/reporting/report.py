@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.text import Text
 
 from soundaug.audit.checks import Audit
-from soundaug.audit.near_duplicates import Closeness
+from soundaug.audit.closeness import Closeness
 from soundaug.params import Params
 from soundaug.reporting.evaluation import Metrics, Study, p_text, points, verdict
 from soundaug.reporting.generator_report import faults

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from soundaug.audit.checks import Audit
-from soundaug.audit.near_duplicates import Closeness
+from soundaug.audit.closeness import Closeness
 from soundaug.params import Controls, Params
 from soundaug.reporting.evaluation import Metrics, Study, accuracy_table, best_control, p_text, points
 from soundaug.reporting.generator_report import goals

@@ -10,7 +10,8 @@ from typing import TypeVar
 import torch
 from tqdm import tqdm
 
-KEPT = 30 * 2**20  # bytes; glibc takes up to 32 MiB for an example
+from soundaug.running.memory import keep_freed_memory
+
 CHUNK = 6  # items handed to a thread at once: a hand-over costs about 0.2 ms, the features of a clip some ms
 AHEAD = 2  # chunks a thread that are begun or waited for before the first of them is taken
 
@@ -64,11 +65,3 @@ def side_by_side(
 def _each(work: Callable[[Item], Result], items: Sequence[Item], over: Event) -> list[Result]:
     """``work`` of the items in turn, until nobody wants more."""
     return [work(item) for item in items if not over.is_set()]
-
-
-def keep_freed_memory() -> None:
-    """Let the allocator keep the memory of spectrograms, which costs as much to get anew as they cost to compute.
-
-    glibc gives free memory back to the system above a threshold: twice the largest block that it was seen to free.
-    """
-    torch.empty(KEPT, dtype=torch.uint8)

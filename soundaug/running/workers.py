@@ -9,7 +9,8 @@ from tqdm import tqdm
 
 from soundaug.params import Workers
 from soundaug.running.errors import StudyError
-from soundaug.running.threads import keep_freed_memory, over_cores
+from soundaug.running.memory import keep_freed_memory
+from soundaug.running.threads import over_cores
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")

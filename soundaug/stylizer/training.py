@@ -19,9 +19,9 @@ from soundaug.running.checkpoint import ResumableTraining
 from soundaug.running.device import autocast, choose_device, generator_of
 from soundaug.running.errors import StudyError
 from soundaug.running.gradients import side_by_side_gradients
+from soundaug.running.memory import keep_freed_memory
 from soundaug.running.outputs import write_csv
 from soundaug.running.scratch import Scratch
-from soundaug.running.threads import keep_freed_memory
 from soundaug.stylizer import contrastive
 from soundaug.stylizer.contrastive import learn_captions
 from soundaug.stylizer.dataset import StyleWindows, WindowParts

@@ -2,6 +2,9 @@
 
 import base64
 import io
+import os
+from collections.abc import Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import matplotlib.image
 import numpy as np
@@ -40,6 +43,27 @@ def sound(samples: NDArray[np.int16], sample_rate: int) -> str:
     content = io.BytesIO()
     soundfile.write(content, waveform, rate, format="MP3", subtype="MPEG_LAYER_III")
     return _data_uri("audio/mpeg", content.getvalue())
+
+
+class Encoded:
+    """Sounds as MP3, each encoded once, by threads: libsndfile lets what is computed beside them go on."""
+
+    def __init__(self, ahead: Iterable[tuple[NDArray[np.int16], int]] = ()) -> None:
+        """Begin with the sounds ``ahead``, int16 [n_samples] and their rate in Hz, in their order."""
+        self._pool = ThreadPoolExecutor(os.cpu_count())
+        self._made: dict[tuple[bytes, int], Future[str]] = {}
+        for samples, sample_rate in ahead:
+            self._begin(samples, sample_rate)
+
+    def __call__(self, samples: NDArray[np.int16], sample_rate: int) -> str:
+        """As `sound`: begun ahead, or now."""
+        return self._begin(samples, sample_rate).result()
+
+    def _begin(self, samples: NDArray[np.int16], sample_rate: int) -> Future[str]:
+        key = samples.tobytes(), sample_rate
+        if key not in self._made:
+            self._made[key] = self._pool.submit(sound, samples, sample_rate)
+        return self._made[key]
 
 
 def _data_uri(kind: str, content: bytes) -> str:

@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import yaml
 
 from soundaug.audit.checks import Audit
-from soundaug.audit.near_duplicates import Closeness
+from soundaug.audit.closeness import Closeness
 from soundaug.listening.examples import ClosestPair
 from soundaug.listening.sounds import Sound
 from soundaug.params import Params
@@ -16,7 +17,7 @@ from soundaug.reporting.generator_report import faults
 from soundaug.reporting.page.charts import accuracy_chart, class_chart, difference_chart
 from soundaug.reporting.page.confusion import MOST_ANNOTATED, confusion_charts
 from soundaug.reporting.page.curves import curve_charts, generator_chart, stylize_charts
-from soundaug.reporting.page.media import sound, spectrogram
+from soundaug.reporting.page.media import Encoded, spectrogram
 from soundaug.reporting.page.vega import Chart
 from soundaug.reporting.tables import (
     EQUAL_EPOCHS,
@@ -58,7 +59,7 @@ ROLES = {
 class Results:
     """What the page is made of; ``closest``, ``histories`` and ``sounds`` are empty where nothing was generated.
 
-    ``stylized`` is None where no music was restyled.
+    ``stylized`` is None where no music was restyled. ``encoded`` makes the sounds' MP3s, some of them ahead.
     """
 
     study: Study
@@ -71,6 +72,12 @@ class Results:
     sounds: Sequence[Sound]
     stylized: Stylized | None
     environment: Mapping[str, Any]
+    encoded: Encoded = field(default_factory=Encoded)
+
+    @cached_property
+    def loudest_db(self) -> float:
+        """Of all ``sounds``, in their spectrograms."""
+        return max(float(one.log_mel.max()) for one in self.sounds)
 
 
 @dataclass(frozen=True)
@@ -222,12 +229,14 @@ def music(results: Results) -> Section:
     for one in sorted(found.of(BACH), key=lambda one: one.strength or 0.0):
         alt = f"Bach's prelude by the prompt {one.prompt}, strength {one.strength:g}"
         restyled.setdefault(one.prompt, []).append(
-            (f"{one.strength:g}", _music(one, f"Strength {one.strength:g}", alt))
+            (f"{one.strength:g}", _music(one, f"Strength {one.strength:g}", alt, results))
         )
     data = {
-        "original": [_music(one, "Bach's prelude as it was played", "Bach's prelude") for one in found.of(ORIGINAL)],
+        "original": [
+            _music(one, "Bach's prelude as it was played", "Bach's prelude", results) for one in found.of(ORIGINAL)
+        ],
         "restyled": restyled,
-        "text": [_music(one, one.prompt, f"music by the prompt {one.prompt} alone") for one in found.of(TEXT)],
+        "text": [_music(one, one.prompt, f"music by the prompt {one.prompt} alone", results) for one in found.of(TEXT)],
         "figures": stylize_table(found.summary),
         "explained": EXPLAINED,
     }
@@ -294,20 +303,19 @@ def _by_number(sounds: Sequence[Sound], group: str) -> dict[int, list[Sound]]:
 
 def _played(one: Sound, class_name: str, results: Results, label: str | None = None) -> Played:
     label = label or (ROLES[one.role] if one.alpha is None else f"Alpha {one.alpha:g}")
-    loudest = max(float(other.log_mel.max()) for other in results.sounds)
     return Played(
         label=label,
-        picture=spectrogram(one.log_mel, loudest),
-        audio=sound(one.samples, results.params.features.sample_rate),
+        picture=spectrogram(one.log_mel, results.loudest_db),
+        audio=results.encoded(one.samples, results.params.features.sample_rate),
         alt=f"Mel spectrogram of {class_name}: {label.lower()}",
         name=one.name,
     )
 
 
-def _music(one: Heard, label: str, what: str) -> Played:
+def _music(one: Heard, label: str, what: str, results: Results) -> Played:
     picture = spectrogram(one.log_mel[:, :: 1 + one.log_mel.shape[1] // WIDEST], 0.0)
     name = f"heard as {one.heard.replace('_', ' ')}"
-    return Played(label, picture, sound(one.samples, one.sample_rate), f"Mel spectrogram of {what}", name)
+    return Played(label, picture, results.encoded(one.samples, one.sample_rate), f"Mel spectrogram of {what}", name)
 
 
 def _no_clips(results: Results) -> str:

@@ -10,6 +10,7 @@ from tqdm import tqdm
 
 from soundaug.params import Synthetic
 from soundaug.running.errors import StudyError
+from soundaug.running.memory import keep_freed_memory
 from soundaug.sources.synthetic.scene import compose
 from soundaug.sources.synthetic.signals import CORPUS_RATE
 from soundaug.sources.synthetic.sounds import SOUNDS
@@ -44,12 +45,13 @@ def synthesise_corpus(folder: Path, settings: Synthetic, n_folds: int, seed: int
             f"data.synthetic.recordings_per_class: found {settings.recordings_per_class}, "
             f"wanted at least one a fold ({n_folds})"
         )
-    folder = folder.resolve()  # workers may have been started in another folder
     for fold in range(1, n_folds + 1):
         (folder / "audio" / f"fold{fold}").mkdir(parents=True, exist_ok=True)
     recordings = [(c, r) for c in range(len(CLASS_NAMES)) for r in range(settings.recordings_per_class)]
     tasks = (delayed(write_recording)(folder, settings, n_folds, seed, *recording) for recording in recordings)
-    tables = Parallel(n_jobs=n_jobs, return_as="generator")(tasks)
+    # NumPy, SciPy and libsndfile let other threads run; a process would have to import them again.
+    keep_freed_memory()
+    tables = Parallel(n_jobs=n_jobs, prefer="threads", return_as="generator")(tasks)
     progress = tqdm(tables, total=len(recordings), desc="synthesise", unit="recording", disable=None)
     return [row for table in progress for row in table]
 

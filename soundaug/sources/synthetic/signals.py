@@ -1,5 +1,6 @@
 """Building blocks of the synthetic sounds: noise, spectra, oscillators, pulses, rooms; mono, CORPUS_RATE Hz."""
 
+import functools
 from collections.abc import Sequence
 
 import numpy as np
@@ -8,6 +9,7 @@ from scipy import fft, signal
 
 CORPUS_RATE = 22050  # Hz
 CONTROL_HOP = 256  # samples between two values of a slowly changing gain
+CONTROL_BLOCKS = 32  # stretches of CONTROL_HOP samples whose partials a processor can keep at hand
 
 Waveform = NDArray[np.float64]
 
@@ -29,10 +31,7 @@ def gain(rng: np.random.Generator, low_db: float, high_db: float) -> float:
 
 def interpolate_gain_db(frequency_hz: ArrayLike, points_hz: ArrayLike, gains_db: ArrayLike) -> Waveform:
     """Amplitude factors at ``frequency_hz`` of a curve through (points_hz, gains_db), straight over log frequency."""
-    frequency = np.maximum(np.asarray(frequency_hz, dtype=float), 1.0)
-    return np.asarray(
-        10.0 ** (np.interp(np.log(frequency), np.log(points_hz), np.asarray(gains_db, dtype=float)) / 20.0)
-    )
+    return _gain_at(_log_hz(frequency_hz), points_hz, gains_db)
 
 
 def formant_gain(frequency_hz: ArrayLike, formants_hz: Sequence[float], bandwidth: float = 0.2) -> Waveform:
@@ -48,10 +47,12 @@ def formant_gain(frequency_hz: ArrayLike, formants_hz: Sequence[float], bandwidt
 
 
 def equalize(waveform: Waveform, points_hz: ArrayLike, gains_db: ArrayLike) -> Waveform:
-    """``waveform`` through a zero-phase filter whose gain is the curve through (points_hz, gains_db)."""
-    n_fft = fft.next_fast_len(len(waveform) + 1024, real=True)
-    gain = interpolate_gain_db(fft.rfftfreq(n_fft, 1.0 / CORPUS_RATE), points_hz, gains_db)
-    return np.asarray(fft.irfft(fft.rfft(waveform, n_fft) * gain, n_fft)[: len(waveform)])
+    """``waveform`` [..., n] through a zero-phase filter whose gain is the curve through (points_hz, gains_db)."""
+    n = waveform.shape[-1]
+    n_fft = fft.next_fast_len(n + 1024, real=True)
+    spectrum = fft.rfft(waveform, n_fft)
+    spectrum *= _gain_at(_log_hz_of_bins(n_fft), points_hz, gains_db)
+    return np.asarray(fft.irfft(spectrum, n_fft, overwrite_x=True)[..., :n])
 
 
 def coloured_noise(rng: np.random.Generator, n: int, slope_db: float, corner_hz: float = 60.0) -> Waveform:
@@ -84,16 +85,29 @@ def harmonics(
     gain = curves[0] + (curves[-1] - curves[0]) * np.linspace(0.0, 1.0, n_blocks + 1)
     gain[frequency > 0.45 * CORPUS_RATE] = 0.0
 
-    carrier = np.exp(1j * (phase + 2.0 * np.pi / CORPUS_RATE * np.cumsum(padded_hz[:-1]))).reshape(
-        n_blocks, CONTROL_HOP
-    )
+    angle = (phase + 2.0 * np.pi / CORPUS_RATE * np.cumsum(padded_hz[:-1])).reshape(n_blocks, CONTROL_HOP)
     ramp = np.arange(CONTROL_HOP) / CONTROL_HOP
-    partial, tone = np.ones_like(carrier), np.zeros(carrier.shape)
     n_audible = int(np.flatnonzero(gain.max(axis=1) > 1e-4)[-1:].sum()) + 1
-    for level in gain[:n_audible]:
-        partial *= carrier
-        tone += (level[:-1, None] + np.diff(level)[:, None] * ramp) * partial.imag
+    level, rise = gain[:n_audible, :-1], np.diff(gain[:n_audible])
+    tone = np.empty((n_blocks, CONTROL_HOP))
+    for start in range(0, n_blocks, CONTROL_BLOCKS):
+        blocks = slice(start, start + CONTROL_BLOCKS)
+        sines = sines_of_multiples(angle[blocks], n_audible)
+        tone[blocks] = np.einsum("hb,hbt->bt", level[:, blocks], sines)
+        tone[blocks] += np.einsum("hb,hbt->bt", rise[:, blocks], sines) * ramp
     return tone.reshape(-1)[:n]
+
+
+def sines_of_multiples(angle: Waveform, count: int) -> Waveform:
+    """sin(k a) [count, ...] of the ``angle`` a for k = 1 to ``count``: 2 cos(a) sin((k - 1) a) - sin((k - 2) a)."""
+    sines = np.empty((count, *angle.shape))
+    np.sin(angle, out=sines[0])
+    twice = 2.0 * np.cos(angle) if count > 1 else sines[0]
+    for k in range(1, count):
+        np.multiply(twice, sines[k - 1], out=sines[k])
+        if k > 1:
+            sines[k] -= sines[k - 2]
+    return sines
 
 
 def fade(n: int, attack_seconds: float, release_seconds: float) -> Waveform:
@@ -154,3 +168,18 @@ def active_level(waveform: Waveform) -> float:
     usable = len(waveform) // n_frame * n_frame
     power = np.mean(waveform[:usable].reshape(-1, n_frame) ** 2, axis=1)
     return float(np.sqrt(np.mean(power[power >= power.max() * 10.0**-1.5]))) + 1e-12
+
+
+def _log_hz(frequency_hz: ArrayLike) -> Waveform:
+    return np.asarray(np.log(np.maximum(np.asarray(frequency_hz, dtype=float), 1.0)))
+
+
+@functools.cache
+def _log_hz_of_bins(n_fft: int) -> Waveform:
+    """Of the bins of a Fourier transform of ``n_fft`` samples: most recordings have the same."""
+    return _log_hz(fft.rfftfreq(n_fft, 1.0 / CORPUS_RATE))
+
+
+def _gain_at(log_hz: Waveform, points_hz: ArrayLike, gains_db: ArrayLike) -> Waveform:
+    nepers = np.asarray(gains_db, dtype=float) * (np.log(10.0) / 20.0)
+    return np.asarray(np.exp(np.interp(log_hz, np.log(points_hz), nepers)))
