@@ -76,3 +76,12 @@ def test_a_programming_error_keeps_its_traceback() -> None:
     assert done.returncode == 1
     assert done.stderr.startswith("Traceback (most recent call last):")
     assert done.stderr.rstrip().endswith("ZeroDivisionError: division by zero")
+
+
+def test_it_ends_without_a_last_look_for_cycles() -> None:
+    code = (
+        "import atexit, gc; from soundaug.running.errors import run_stage\n"
+        "atexit.register(lambda: print(gc.get_freeze_count() > 1000))\n"  # the last to be called
+        "run_stage(lambda: None)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "True\n"
