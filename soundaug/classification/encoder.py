@@ -91,6 +91,9 @@ def embed(model: SoundClassifier, mel: np.ndarray) -> np.ndarray:
 
 @torch.inference_mode()
 def probabilities_of(model: SoundClassifier, embeddings: np.ndarray) -> np.ndarray:
-    """Class probabilities float64 [N, n_classes] of the clips that `embed` made ``embeddings`` [N, D] of."""
-    head = model.head.to("cpu")
+    """Class probabilities float64 [N, n_classes] of the clips that `embed` made ``embeddings`` [N, D] of.
+
+    ``model`` stays as it is.
+    """
+    head = deepcopy(model.head).to("cpu").eval()
     return torch.softmax(head(torch.from_numpy(embeddings)).double(), dim=1).numpy()
