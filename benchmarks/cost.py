@@ -50,11 +50,12 @@ def forward_passes(params: Params, corpus: Corpus) -> dict[str, float]:
     """
     generate, generator = params.generate, params.generator
     made = CLASSES * generate.per_class * generate.candidates
-    inversion = generate.steps
+    evaluations = {"heun": 2 * generate.steps, "adams_bashforth": generate.steps + 1}
+    inversion = evaluations.get(generate.inversion, generate.steps)
     if generate.inversion == "fixed_point":
         inversion = generate.steps * generate.inversion_iterations + 1
     parents = min(made * generate.parents, corpus.train) if generate.method == "interpolation" else 0
-    decoding = generate.steps * (2 if generate.sampler == "heun" else 1) * (1 if generate.guidance == 1 else 2)
+    decoding = evaluations.get(generate.sampler, generate.steps) * (1 if generate.guidance == 1 else 2)
     kept = CLASSES * generate.per_class
     arms = [corpus.train] + [corpus.train + kept] * (len(params.arms) - 1)
     seeds = len(params.seeds)

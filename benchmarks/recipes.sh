@@ -16,13 +16,13 @@ recipe() {
     case $wanted in *" $name "*) ;; *) return 0 ;; esac
     cp presets/subset.yaml params.yaml # else the last recipe's settings would stay
     dvc exp run --name "$name" -S "data.root=$folder" -S 'folds=[2]' -S 'seeds=[0]' -S 'controls=[]' \
-        -S generate.per_class=50 -S generate.inversion=fixed_point "$@"
+        -S generate.per_class=50 -S 'generate.alpha=[0.5]' -S generator.space=patch "$@"
 }
 
-# The preset's own is EDM: log-normal noise levels, one weight; in variance-preserving coordinates its network predicts
-# the velocity. Images of 4 x 4 mel bins a channel.
+# EDM: log-normal noise levels, one weight; in variance-preserving coordinates its network predicts the velocity. Images
+# of 4 x 4 mel bins a channel; on their principal axes, of deviation 1, they are the preset's own.
 recipe edm -S generator.steps=510
-recipe whitened -S generator.steps=510 -S generator.space=whitened # the same network
+recipe whitened -S generator.steps=510 -S generator.space=whitened
 recipe flow -S generator.steps=510 -S generator.prediction=flow -S 'generator.log_sigma=[0.0,1.0]'
 min_snr="-S generator.log_sigma=null -S generator.min_snr_gamma=5.0"
 recipe v $min_snr -S generator.steps=510

@@ -35,6 +35,7 @@ rows() { # every row, its name and what it changes of presets/subset.yaml; first
         # Scarce labels, plentiful audio: the generator hears the other recordings too.
         $1 unlabelled$percent $regime 'controls=[pseudo_label]' generator.unlabelled=true
     done
+    $1 alpha50 'generate.alpha=[0.5]' # as published
     # The recipe: the choice among candidates, ways to make clips, shares of the parents, clips per class.
     $1 best_of_4 generate.candidates=4
     $1 variation50 generate.method=variation 'generate.strength=[0.5]'

@@ -318,12 +318,14 @@ class Generate(Settings):
         "ddpm",
         "dpm_solver",
         "heun",
+        "adams_bashforth",
     ]
     """What goes from noise to clip. An inpainting wants ddim or ddpm."""
     steps: Annotated[Positive, measured_in("steps")]
     """Of the sampler and of the inversion; at most generator.train_timesteps."""
-    inversion: Literal["fixed_point", "ddim"]
-    """What goes from clip to noise. ddim drifts, as audio-diffusion's encode does."""
+    inversion: Literal["fixed_point", "adams_bashforth", "ddim"]
+    """What goes from clip to noise. fixed_point inverts the sampler ddim, adams_bashforth the sampler of that name.
+    ddim drifts, as audio-diffusion's encode does."""
     inversion_iterations: Positive
     """Network evaluations a step of fixed_point."""
     max_reconstruction_db: Annotated[float, Field(gt=0.0), measured_in("dB")]

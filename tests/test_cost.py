@@ -28,7 +28,14 @@ def test_the_published_presets_passes() -> None:
 
 def test_seeds_folds_guidance_and_order_multiply() -> None:
     params = load_params(PRESETS / "subset.yaml")
-    changes = {"sampler": "heun", "guidance": 2.0, "candidates": 3, "inversion_iterations": 2}
+    changes = {
+        "sampler": "heun",
+        "guidance": 2.0,
+        "candidates": 3,
+        "inversion": "fixed_point",
+        "inversion_iterations": 2,
+        "steps": 20,
+    }
     params = params.model_copy(update={"generate": params.generate.model_copy(update=changes), "controls": []})
     found = forward_passes(params, Corpus(2598, 3))
     assert found["generator: inversion"] == 3 * 1732 * 41  # no parent twice

@@ -150,11 +150,15 @@ LINES = [
     (
         "generate.sampler",
         "euler",
-        "generate.sampler: found 'euler', wanted 'ddim', 'ddpm', 'dpm_solver' or 'heun'",
+        "generate.sampler: found 'euler', wanted 'ddim', 'ddpm', 'dpm_solver', 'heun' or 'adams_bashforth'",
     ),
     ("generate.steps", 0, "generate.steps: found 0, wanted greater than or equal to 1"),
     ("generate.steps", 1001, "generate.steps is 1001, wanted at most generator.train_timesteps (1000)"),
-    ("generate.inversion", "heun", "generate.inversion: found 'heun', wanted 'fixed_point' or 'ddim'"),
+    (
+        "generate.inversion",
+        "heun",
+        "generate.inversion: found 'heun', wanted 'fixed_point', 'adams_bashforth' or 'ddim'",
+    ),
     ("generate.inversion_iterations", 0, "generate.inversion_iterations: found 0, wanted greater than or equal to 1"),
     ("generate.max_reconstruction_db", 0.0, "generate.max_reconstruction_db: found 0.0, wanted greater than 0"),
     ("generate.guidance", -1.0, "generate.guidance: found -1.0, wanted greater than or equal to 0"),
@@ -213,7 +217,8 @@ def test_a_bad_value_is_told_in_one_line(where: str, value: Any, line: str) -> N
 
 
 @pytest.mark.parametrize(
-    ("sampler", "allowed"), [("ddim", True), ("ddpm", True), ("dpm_solver", False), ("heun", False)]
+    ("sampler", "allowed"),
+    [("ddim", True), ("ddpm", True), ("dpm_solver", False), ("heun", False), ("adams_bashforth", False)],
 )
 def test_inpainting_needs_a_sampler_that_may_go_back_a_level(sampler: str, allowed: bool) -> None:
     values = changed("generate.sampler", sampler)

