@@ -23,20 +23,21 @@ rows() { # every row, its name and what it changes of presets/subset.yaml; first
     $1 soft50 augmentation.soft_labels=0.5
     $1 share25 augmentation.share=0.25
     $1 soft100 augmentation.soft_labels=1.0
-    # Fewer recordings: one generator a share, the controls beside it, and then what the classifier makes of its clips.
+    # Fewer recordings: one generator a share, of half the steps, the controls beside it, and then what the classifier
+    # makes of its clips.
     for percent in 10 25; do
-        regime="data.recordings_share=0.$percent generate.single_recording=within"
+        regime="data.recordings_share=0.$percent generate.single_recording=within generator.steps=400"
         $1 recordings$percent $regime 'controls=[waveform,mixup,slerp]'
         $1 pretraining30_at$percent $regime augmentation.pretraining=0.3
         $1 on_waveform_at$percent $regime augmentation.on_top_of=waveform 'controls=[waveform]'
         $1 share50_at$percent $regime augmentation.share=0.5
         $1 soft50_at$percent $regime augmentation.soft_labels=0.5
         $1 variation50_at$percent $regime generate.method=variation 'generate.strength=[0.5]'
-        # Scarce labels, plentiful audio: the generator hears the other recordings too.
-        $1 unlabelled$percent $regime 'controls=[pseudo_label]' generator.unlabelled=true
+        # Scarce labels, plentiful audio: the generator hears the other recordings too, for as many steps as all take.
+        $1 unlabelled$percent $regime 'controls=[pseudo_label]' generator.unlabelled=true generator.steps=800
     done
+    # The recipe: shares of the parents, the choice among candidates, ways to make clips, clips per class.
     $1 alpha50 'generate.alpha=[0.5]' # as published
-    # The recipe: the choice among candidates, ways to make clips, shares of the parents, clips per class.
     $1 best_of_4 generate.candidates=4
     $1 variation50 generate.method=variation 'generate.strength=[0.5]'
     $1 alpha_wide 'generate.alpha=[0.2,0.8]'
