@@ -65,7 +65,10 @@ def test_drift_is_a_fault() -> None:
     loud = faults({"generator": {"reconstruction_rmse_db": 3.1, "noise_std": 0.76}}, PARAMS)
     assert len(loud) == 2
     assert "3.1 dB (RMSE) from themselves, more than generate.max_reconstruction_db (3)" in loud[0]
+    assert loud[0].endswith("; more generate.steps lose less.")
     assert "standard deviation is 0.76, wanted 0.9 to 1.1" in loud[1]
+    naive = PARAMS.model_copy(update={"generate": PARAMS.generate.model_copy(update={"inversion": "ddim"})})
+    assert faults({"generator": {"reconstruction_rmse_db": 3.1}}, naive)[0].endswith("fixed_point gives them back.")
 
 
 def test_curves(study: Path) -> None:

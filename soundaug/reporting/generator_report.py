@@ -54,10 +54,12 @@ def faults(metrics: Mapping[str, Mapping[str, float]], params: Params) -> list[s
     told = []
     limit = params.generate.max_reconstruction_db
     if found.get("reconstruction_rmse_db", 0.0) > limit:
+        drifts = params.generate.inversion == "ddim"
+        remedy = "generate.inversion: fixed_point gives them back" if drifts else "more generate.steps lose less"
         told.append(
             "Inversion loses the clip: parents inverted and decoded again are "
             f"{found['reconstruction_rmse_db']:.1f} dB (RMSE) from themselves, more than "
-            f"generate.max_reconstruction_db ({limit:g}). generate.inversion: fixed_point gives them back."
+            f"generate.max_reconstruction_db ({limit:g}); {remedy}."
         )
     if "noise_std" in found and not NOISE_STD[0] <= found["noise_std"] <= NOISE_STD[1]:
         told.append(
