@@ -60,7 +60,8 @@ rung published data.split=random data.n_folds=3 'folds=[1,2,3]' \
     features.clip_seconds=1.0 features.n_fft=1024 features.hop_length=512 features.scale=linear \
     features.normalization=none \
     generator.corpus=data/music generator.condition=none \
-    generate.per_class=22 'generate.alpha=[0.5]' generate.sampler=ddim generate.inversion=ddim generate.renormalize=false generate.steps=50 \
+    generate.per_class=22 'generate.alpha=[0.5]' generate.sampler=ddim generate.inversion=ddim generate.steps=50 \
+    generate.renormalize=false \
     invert.method=griffin_lim invert.mel_inversion=nnls invert.iterations=32 invert.momentum=0.99 \
     invert.stretch=2.0 invert.level_db=-19.0 \
     classifier.kernel=5 classifier.padding=0 classifier.batch_norm=false \

@@ -13,6 +13,8 @@ folder=${1:?"the folder in UrbanSound8K's layout, folds 1, 2 and 10"}
 shift
 common="data.root=$folder data.held_out=others seeds=[0,1,2] controls=[]"
 
+varied="generate.method=variation generate.steps=20" # of which the strengths are whole steps
+
 rows() { # every row, its name and what it changes of presets/subset.yaml; first what is likely to tell most an hour
     $1 clips100
     # What the classifier makes of these clips: none is made anew.
@@ -32,20 +34,20 @@ rows() { # every row, its name and what it changes of presets/subset.yaml; first
         $1 on_waveform_at$percent $regime augmentation.on_top_of=waveform 'controls=[waveform]'
         $1 share50_at$percent $regime augmentation.share=0.5
         $1 soft50_at$percent $regime augmentation.soft_labels=0.5
-        $1 variation50_at$percent $regime generate.method=variation 'generate.strength=[0.5]'
+        $1 variation50_at$percent $regime $varied 'generate.strength=[0.5]'
         # Scarce labels, plentiful audio: the generator hears the other recordings too, for as many steps as all take.
         $1 unlabelled$percent $regime 'controls=[pseudo_label]' generator.unlabelled=true generator.steps=800
     done
     # The recipe: shares of the parents, the choice among candidates, ways to make clips, clips per class.
     $1 alpha50 'generate.alpha=[0.5]' # as published
     $1 best_of_4 generate.candidates=4
-    $1 variation50 generate.method=variation 'generate.strength=[0.5]'
+    $1 variation50 $varied 'generate.strength=[0.5]'
     $1 alpha_wide 'generate.alpha=[0.2,0.8]'
     $1 clips25 generate.per_class=25
     $1 clips50 generate.per_class=50
     $1 clips200 generate.per_class=200
-    $1 variation30 generate.method=variation 'generate.strength=[0.3]'
-    $1 variation70 generate.method=variation 'generate.strength=[0.7]'
+    $1 variation30 $varied 'generate.strength=[0.3]'
+    $1 variation70 $varied 'generate.strength=[0.7]'
     $1 alpha_near 'generate.alpha=[0.1,0.5]'
     $1 recordings50 data.recordings_share=0.5 'controls=[waveform,mixup,slerp]'
     $1 unlabelled50 data.recordings_share=0.5 'controls=[pseudo_label]' generator.unlabelled=true
