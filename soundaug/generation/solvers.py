@@ -170,7 +170,7 @@ class Turns:
         self._last: tuple[Denoised, float] | None = None
 
     def step(self, x: torch.Tensor, now: Level, then: Level) -> torch.Tensor:
-        """``x`` at level ``now`` brought to level ``then``."""
+        """``x`` [B, C, H, W] at level ``now`` brought to level ``then``."""
         turn = _angle(then.alpha_bar) - _angle(now.alpha_bar)
         denoised = self._denoise(x, *now)
         velocity = _velocity(denoised, now.alpha_bar)
@@ -240,7 +240,7 @@ def invert_fixed_point(x: torch.Tensor, ladder: Ladder, denoise: Denoise, iterat
 
 
 def invert_adams_bashforth(x: torch.Tensor, ladder: Ladder, denoise: Denoise) -> torch.Tensor:
-    """The noise of clean images ``x`` by the steps of `AdamsBashforth` upwards.
+    """The noise of clean images ``x`` [B, C, H, W] by the steps of `AdamsBashforth` upwards.
 
     Both ways follow the same curve to second order, so that little is lost between them; and a mixture of two noises,
     which no step has come through before, is decoded as exactly. The network is told a state's own level; of the clean
