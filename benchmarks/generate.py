@@ -45,7 +45,7 @@ REPORTS = Path("reports/benchmarks")
 STUDY_PER_CLASS = 100  # clips a class of the published study, by which its parents are counted
 BATCH = 32
 COMMON = {"method": "interpolation", "guidance": 1.0, "alpha": [0.5], "parents": 2, "batch_size": BATCH}
-SECOND_ORDER = {"sampler": "adams_bashforth", "inversion": "adams_bashforth", "steps": 10}
+SECOND_ORDER = {"sampler": "adams_bashforth", "inversion": "adams_bashforth", "steps": 6}
 PARITY = {
     "sampler": "ddim",
     "inversion": "ddim",

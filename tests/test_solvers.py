@@ -438,6 +438,53 @@ def test_adams_bashforth_by_hand() -> None:
     assert float(solver.step(x, 1, no_noise)) == pytest.approx(wanted, rel=1e-6)
 
 
+def test_adams_bashforth_carries_on_the_noise_alone_where_the_network_tells_it() -> None:
+    """Two steps by hand: DDIM's, with the noise of the middle of the step for the image as well."""
+    angles = (0.9, 0.7, 0.4)
+    ladder = Ladder((2, 1, 0), (*(math.cos(angle) ** 2 for angle in angles), 1.0))
+    told = iter([2.0, 2.5, 3.0])
+
+    def denoise(x: torch.Tensor, index: int, alpha_bar: float) -> Denoised:
+        return read_output(torch.full_like(x, next(told)), x, alpha_bar, "epsilon")
+
+    def ddim(x: float, epsilon: float, now: float, then: float) -> float:
+        return math.cos(then) * (x - math.sin(now) * epsilon) / math.cos(now) + math.sin(then) * epsilon
+
+    solver = SOLVERS["adams_bashforth"](ladder, denoise)
+    x = solver.step(torch.tensor(5.0, dtype=torch.float64), 0, no_noise)
+    wanted = ddim(5.0, (2.0 + 2.5) / 2, 0.9, 0.7)
+    assert float(x) == pytest.approx(wanted, rel=1e-9)
+    wanted = ddim(wanted, 3.0 + 0.3 / 0.2 / 2 * (3.0 - 2.0), 0.7, 0.4)
+    assert float(solver.step(x, 1, no_noise)) == pytest.approx(wanted, rel=1e-9)
+
+
+def gaussian_by_noise(x: torch.Tensor, index: int, alpha_bar: float) -> Denoised:
+    return read_output(gaussian(x, index, alpha_bar).epsilon, x, alpha_bar, "epsilon")
+
+
+def test_adams_bashforth_is_of_second_order_for_a_network_of_noise() -> None:
+    one = torch.ones(1, dtype=torch.float64)
+    errors = []
+    for steps in (32, 64, 128):
+        ladder = log_snr_ladder(steps)
+        wanted = math.sqrt(variance(ladder.alpha_bar[-1]) / variance(ladder.alpha_bar[0]))
+        errors.append(abs(float(run("adams_bashforth", ladder, gaussian_by_noise, one)) / wanted - 1))
+    for coarse, fine in pairwise(errors):
+        assert coarse / fine == pytest.approx(4, rel=0.15)
+
+
+@pytest.mark.parametrize("beta_schedule", SCHEDULES)
+@pytest.mark.parametrize("steps", [6, 10, 20])
+def test_carrying_on_the_noise_alone_gives_images_back_closer(beta_schedule: str, steps: int) -> None:
+    ladder = Ladder.of(ddim_scheduler(beta_schedule).alphas_cumprod, steps)
+    data = STD * random(4, 1, 16, 16, dtype=torch.float64)
+    errors = []
+    for denoise in (gaussian, gaussian_by_noise):
+        decoded = run("adams_bashforth", ladder, denoise, invert_adams_bashforth(data, ladder, denoise))
+        errors.append(float((decoded - data).square().mean().sqrt()))
+    assert errors[1] < 0.95 * errors[0]
+
+
 def test_upwards_the_network_is_told_the_level_it_goes_to() -> None:
     told: list[tuple[int, float]] = []
 

@@ -16,10 +16,15 @@ from soundaug.running.errors import StudyError
 
 
 class Denoised(NamedTuple):
-    """What the network takes a state for: the clean image ``x0`` and the noise ``epsilon`` in it, each [B, C, H, W]."""
+    """What the network takes a state for: the clean image ``x0`` and the noise ``epsilon`` in it, each [B, C, H, W].
+
+    ``from_noise``: the network told the noise and the image follows, its error larger than the noise's by the ratio of
+    noise to signal.
+    """
 
     x0: torch.Tensor
     epsilon: torch.Tensor
+    from_noise: bool = False
 
 
 @dataclass(frozen=True)
@@ -67,7 +72,7 @@ def read_output(output: torch.Tensor, x: torch.Tensor, alpha_bar: float, predict
     """
     signal, noise = math.sqrt(alpha_bar), math.sqrt(1 - alpha_bar)
     if prediction_type == "epsilon":
-        return Denoised((x - noise * output) / signal, output)
+        return Denoised((x - noise * output) / signal, output, from_noise=True)
     if prediction_type == "v_prediction":
         return Denoised(signal * x - noise * output, signal * output + noise * x)
     if prediction_type == "sample":
@@ -160,8 +165,9 @@ class Turns:
     """Steps of second order along the angle whose cosine is the signal's share, down or up: Adams-Bashforth.
 
     Where image and noise stay as they are, the state turns by the angle between two levels: that is DDIM. Here their
-    change since the last step is carried on to the middle of this one (pseudo linear multistep, Liu et al. 2022, who
-    carry on the noise alone). One evaluation a step; the first, which has none before it, is Heun's and takes two.
+    change since the last step is carried on to the middle of this one; of a network that predicts the noise, that of
+    the noise alone, as in pseudo linear multistep methods (Liu et al. 2022): near pure noise its images are mostly
+    error. One evaluation a step; the first, which has none before it, is Heun's and takes two.
     Steps from and to the clean image, whose nearest level is much closer than levels are to one another, are DDIM's.
     """
 
@@ -178,10 +184,10 @@ class Turns:
             return _turned(x, velocity, turn)
         if self._last is None:
             after = self._denoise(_turned(x, velocity, turn), *then)
-            change = _velocity(after, now.alpha_bar) - velocity
+            change = _velocity(_seen_from(x, after, now.alpha_bar), now.alpha_bar) - velocity
         else:
             before, last_turn = self._last
-            change = turn / last_turn * (velocity - _velocity(before, now.alpha_bar))
+            change = turn / last_turn * (velocity - _velocity(_seen_from(x, before, now.alpha_bar), now.alpha_bar))
         self._last = denoised, turn
         return _turned(x, velocity + change / 2, turn)
 
@@ -251,6 +257,11 @@ def invert_adams_bashforth(x: torch.Tensor, ladder: Ladder, denoise: Denoise) ->
         lower = Level(min(index + 1, len(ladder) - 1), ladder.alpha_bar[index + 1])
         x = turns.step(x, lower, Level(index, ladder.alpha_bar[index]))
     return x
+
+
+def _seen_from(x: torch.Tensor, other: Denoised, alpha_bar: float) -> Denoised:
+    """``other``, told at another level, at state ``x``: where only its noise counts, with the image left by that."""
+    return read_output(other.epsilon, x, alpha_bar, "epsilon") if other.from_noise else other
 
 
 def _velocity(denoised: Denoised, alpha_bar: float) -> torch.Tensor:
