@@ -1,6 +1,8 @@
 """How long something takes, how many operations it is, and how many the machine can do."""
 
 import os
+import re
+import resource
 import statistics
 import time
 from collections.abc import Callable, Sequence
@@ -118,3 +120,13 @@ def time_by_kind(run: Callable[[], object]) -> dict[str, float]:
         totals[kind] += event.self_cpu_time_total
     whole = sum(totals.values())
     return {kind: value / whole for kind, value in totals.items()}
+
+
+def peak_memory_mb() -> float:
+    """Of this process since it was started, in MB of resident memory.
+
+    Linux tells it in /proc. getrusage, asked elsewhere, counts there what the process that started this one had.
+    """
+    status = Path("/proc/self/status")
+    found = re.search(r"VmHWM:\s+(\d+)", status.read_text()) if status.exists() else None
+    return (int(found[1]) if found else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss) / 1024

@@ -62,6 +62,17 @@ def test_time_by_kind_is_all_of_it() -> None:
     assert found["convolutions, matrix products"] > 0.5
 
 
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the peak of a process alone is told by Linux")
+def test_the_peak_memory_is_the_processs_own_and_not_that_of_the_one_that_started_it() -> None:
+    here = bytearray(b"1") * (400 * 2**20)  # beside torch: more than the process it starts has at first
+    asked = "from benchmarks.measure import peak_memory_mb as peak"
+    child = f"{asked}; before = peak(); held = bytearray(b'1') * (300 * 2**20); print(before, peak())"
+    told = subprocess.run([sys.executable, "-c", child], capture_output=True, text=True, check=True).stdout
+    before, after = map(float, told.split())
+    assert after - before == pytest.approx(300, abs=10)
+    assert measure.peak_memory_mb() > before + len(here) / 2**20 / 2
+
+
 def test_generate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     for module, name, value in (
         (published, "STEPS", 2),
