@@ -72,8 +72,8 @@ def plot_costs(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
             above.axline((0, 0), (last["value"], last["seconds"]), color="grey", linestyle=":", linewidth=1)
         others = ", ".join(f"{name} {last[name]}" for name in ("clips", "steps", "batch") if name != axis)
         above.set_title(others, fontsize="medium")
-        above.set(ylabel="seconds", ylim=(0, None), xlim=(0, None))
-        below.set(xlabel=str(axis), ylabel="peak memory, MB", ylim=(0, None))
+        above.set(ylabel="seconds", ylim=(0, 1.1 * part["seconds"].max()), xlim=(0, None))
+        below.set(xlabel=str(axis), ylabel="peak memory, MB", ylim=(0, 1.1 * part["peak_memory_mb"].max()))
     sns.despine(figure)
     _save(path, figure)
 
