@@ -107,3 +107,11 @@ def test_threads_spin_for_a_moment_unless_the_user_says_how_they_wait(
     command = [sys.executable, "-c", script]
     done = subprocess.run(command, env=kept | given, capture_output=True, text=True, check=True)
     assert done.stdout.split() == [str(value) for value in wanted]
+
+
+@pytest.mark.parametrize(("given", "wanted"), [({}, "1"), ({"THP_MEM_ALLOC_ENABLE": "0"}, "0")])
+def test_torch_asks_for_huge_pages_unless_the_user_says_not_to(given: dict[str, str], wanted: str) -> None:
+    kept = {name: value for name, value in os.environ.items() if name != "THP_MEM_ALLOC_ENABLE"}
+    command = [sys.executable, "-c", "import soundaug, os; print(os.environ['THP_MEM_ALLOC_ENABLE'])"]
+    done = subprocess.run(command, env=kept | given, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == wanted

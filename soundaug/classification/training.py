@@ -18,6 +18,7 @@ from soundaug.folds.packed import ClipSet, concatenate
 from soundaug.params import Augmentation, Classifier, Features, Training
 from soundaug.running.device import autocast, choose_device, generator_of
 from soundaug.running.errors import StudyError
+from soundaug.running.memory import keep_all_freed_memory
 
 TEST_BATCH = 64  # clips whose activations a processor can keep at hand
 AS_THEY_COME = Augmentation(on_top_of=None, share=None, pretraining=0.0, soft_labels=0.0)
@@ -74,6 +75,7 @@ def train_classifier(
     Normalisation is fitted on ``real`` alone. No or empty ``extra`` is the base arm, to the bit. Raises StudyError when
     the loss stops being a number.
     """
+    keep_all_freed_memory()
     device = choose_device()
     n_extra = 0 if extra is None else len(extra)
     train = concatenate([real, extra]) if extra is not None and n_extra else real
