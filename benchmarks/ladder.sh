@@ -23,7 +23,7 @@ wanted=" ${*:-$rungs} "
 
 # The preset is presets/subset.yaml. Arms base and aug alone; music is there for the generator of the first rungs, so
 # that the stylizer, which nothing here is about, is as small as can be.
-common="data.root=$folder controls=[] music.pieces=24 music.held_out_pieces=1 stylizer.autoencoder.steps=2
+common="controls=[] music.pieces=24 music.held_out_pieces=1 stylizer.autoencoder.steps=2
     stylizer.text.steps=2 stylizer.steps=2 stylize.judge_steps=2 stylize.samples=1 stylize.steps=2
     stylize.iterations=2 stylize.strengths=[0.5] stylize.strength=0.5"
 settings=$common
@@ -40,13 +40,14 @@ rung() { # name, and what it changes of the rung before
         return 0
     fi
     cp presets/subset.yaml params.yaml # else the last rung's settings would stay
-    options=
+    options="-S data.root=$folder" # which is no setting: a rung is the same wherever the clips lie
     for setting in $asked; do options="$options -S $setting"; done
     dvc exp remove "ladder-$name" >/dev/null 2>&1 || : # of an interrupted script, or of other settings
     dvc exp run --name "ladder-$name" $options
     rm -rf "$kept.partial"
     mkdir -p "$kept.partial"
-    cp reports/metrics.json params.yaml "$kept.partial"
+    cp reports/metrics.json "$kept.partial"
+    sed 's#^  root: .*#  root: data/source#' params.yaml >"$kept.partial/params.yaml"
     printf '%s\n' "$asked" >"$kept.partial/settings.txt"
     rm -rf "$kept"
     mv "$kept.partial" "$kept"

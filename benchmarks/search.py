@@ -89,7 +89,9 @@ def keep(name: str, settings: str) -> None:
     with whole(KEPT / name) as folder:
         folder.mkdir(parents=True)
         write_json(folder / "metrics.json", metrics)
-        (folder / "params.yaml").write_text(_dump(params), encoding="utf-8")
+        # Wherever the clips lie here, kept rows are the same.
+        data = params.data.model_copy(update={"root": load_params(PRESET).data.root})
+        (folder / "params.yaml").write_text(_dump(params.model_copy(update={"data": data})), encoding="utf-8")
         write_table(folder / "cells.csv", cell_rows(study, fold_by_name(DATA / "features")))
         (folder / "settings.txt").write_text(settings, encoding="utf-8")
 

@@ -156,6 +156,15 @@ def test_finished_rungs_are_not_run_again_and_those_of_other_settings_are(tmp_pa
     assert (kept.generator.steps, kept.generate.per_class, kept.features.scale) == (20, 5, "log")
 
 
+def test_what_is_kept_does_not_tell_where_the_clips_lie(tmp_path: Path) -> None:
+    folder = project(tmp_path)
+    assert climb(folder, "log").returncode == 0
+    ran_with, kept = load_params(folder / "params.yaml"), load_params(folder / "reports/ladder/log/params.yaml")
+    assert ran_with.data.root != kept.data.root == load_params(ROOT / "presets/subset.yaml").data.root
+    assert changed(ran_with, kept) == []
+    assert "data.root" not in (folder / "reports/ladder/log/settings.txt").read_text()
+
+
 def test_a_rung_that_fails_stops_the_script_and_leaves_what_was_kept(tmp_path: Path) -> None:
     folder = project(tmp_path)
     (folder / "fails").write_text("ladder-log")

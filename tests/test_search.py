@@ -103,7 +103,7 @@ def test_an_unknown_param_stops_the_script_before_anything_runs(tmp_path: Path) 
 def test_an_interrupted_script_goes_on_where_it_stopped(tmp_path: Path) -> None:
     """clips100 is kept, of clips25 other settings are: one run, which fails, and what was kept stays."""
     environment = fake_commands(tmp_path, 'case "$*" in *remove*) ;; *) exit 130 ;; esac')
-    common = ["data.root=corpus", "data.held_out=others", "seeds=[0,1,2]", "controls=[]"]
+    common = ["data.held_out=others", "seeds=[0,1,2]", "controls=[]"]
     for name, settings in (("clips100", common), ("clips25", [*common, "generate.per_class=7"])):
         (tmp_path / "reports/search" / name).mkdir(parents=True)
         (tmp_path / "reports/search" / name / "metrics.json").write_text("{}")
@@ -207,7 +207,9 @@ def test_rows_are_kept_tabled_and_chosen_from(tmp_path: Path, monkeypatch: pytes
     (tmp_path / "presets/subset.yaml").write_bytes((ROOT / "presets/subset.yaml").read_bytes())
     params = fake_params()
     fake_study(tmp_path / "data", params)
-    (tmp_path / "params.yaml").write_text(yaml.safe_dump(params.model_dump(mode="json")))
+    values = params.model_dump(mode="json")
+    values["data"]["root"] = "elsewhere"
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(values))
     monkeypatch.setattr(sys, "stdin", io.StringIO("generate.per_class=2\n"))
     monkeypatch.setattr(sys, "argv", ["search", "keep", "clips2"])
     search.main()
