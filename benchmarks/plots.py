@@ -183,7 +183,7 @@ def plot_ladder(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
         ends = "" if pd.isna(row.delta_low) else f" ({row.delta_low:+.1f} to {row.delta_high:+.1f})"
         if ends:
             right.plot([row.delta_low, row.delta_high], [place, place], color="black", linewidth=1)
-        right.plot(row.delta, place, marker="o", color="black")
+        right.plot(row.delta, place, marker="o", color="black", clip_on=False)
         right.annotate(f"{row.delta:+.1f}{ends}", (1.01, place), xycoords=("axes fraction", "data"), va="center")
     right.axvline(0, color="grey", linewidth=0.8, linestyle=":")
     right.set(xlabel="augmented minus base, points, with its interval\n(bars: what a change takes or gives)")
