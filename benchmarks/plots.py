@@ -59,6 +59,34 @@ def plot_clips(path: Path, points: Sequence[Mapping[str, Any]]) -> None:
     _save(path, figure)
 
 
+def plot_tested(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Gain of every arm over base on the test folds with its interval, a panel a share of the recordings."""
+    table = pd.DataFrame([row for row in rows if row["arm"] != "base"])
+    for column in ("gain", "gain_low", "gain_high"):
+        table[column] = table[column].astype(float)
+    shares = table.groupby("recordings", sort=False)
+    arms = list(dict.fromkeys(table["arm"]))
+    figure, panels = plt.subplots(
+        1,
+        len(shares),
+        figsize=(2 + 3.5 * len(shares), 0.4 * len(arms) + 1.4),
+        layout="constrained",
+        squeeze=False,
+        sharex=True,
+    )
+    for axes, (share, part) in zip(panels[0], shares, strict=True):
+        for row in part.itertuples():
+            place, color = arms.index(row.arm), sns.color_palette()[1 if row.arm == "aug" else 0]
+            axes.plot([row.gain_low, row.gain_high], [place, place], color=color)
+            axes.plot(row.gain, place, marker="o", color=color)
+        axes.axvline(0, color="grey", linewidth=0.8, linestyle=":")
+        axes.set(title=f"{share} % of the recordings", xlabel="minus base, points", yticks=range(len(arms)))
+        axes.set_yticklabels(arms if axes is panels[0][0] else [])
+        axes.set_ylim(len(arms) - 0.5, -0.5)
+    sns.despine(figure)
+    _save(path, figure)
+
+
 def plot_costs(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     """Seconds (above) and peak memory (below) against each axis; dotted: proportion through the largest value."""
     table = pd.DataFrame(rows)

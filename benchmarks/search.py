@@ -1,6 +1,6 @@
 """The search for a recipe: rows checked, kept, tabled, and the choice for a test fold by cells without it.
 
-Called by benchmarks/search.sh; docs/search.md says how to repeat it.
+Called by benchmarks/search.sh and benchmarks/tested.sh; docs/search.md says how to repeat it.
 """
 
 import argparse
@@ -25,6 +25,7 @@ from soundaug.statistics import stats
 PRESET = Path("presets/subset.yaml")
 DATA = Path("data")
 KEPT = Path("reports/search")
+TESTED = KEPT / "tested"  # what was run once on a test fold
 CELLS = ("arm", "trained", "tested", "seed", "fs_id", "clips", "right")
 CLIPS = "clips"  # rows of the picture against the clips per class
 REGIMES = "recordings"  # rows of the picture against the share of the recordings
@@ -115,15 +116,16 @@ def cell_rows(study: Study, fold_of: Mapping[str, int]) -> list[dict[str, Any]]:
     return [dict(zip(CELLS, (*key, *counts), strict=True)) for key, counts in rows.items()]
 
 
-def load_rows() -> list[Row]:
-    """Every row that is kept, by name."""
+def load_rows(folder: Path = KEPT) -> list[Row]:
+    """Every row that is kept in ``folder``, by name."""
     rows = []
-    for path in sorted(KEPT.glob("*/cells.csv")):
-        folder = path.parent
-        settings = (folder / "settings.txt").read_text(encoding="utf-8").split()
-        rows.append(Row(folder.name, settings, load_params(folder / "params.yaml"), read_rows(path, CELLS)))
+    for path in sorted(folder.glob("*/cells.csv")):
+        row = path.parent
+        settings = (row / "settings.txt").read_text(encoding="utf-8").split()
+        rows.append(Row(row.name, settings, load_params(row / "params.yaml"), read_rows(path, CELLS)))
     if not rows:
-        raise StudyError(f"{KEPT}: found no finished row, wanted those of benchmarks/search.sh")
+        script = "search.sh" if folder == KEPT else "tested.sh"
+        raise StudyError(f"{folder}: found no finished row, wanted those of benchmarks/{script}")
     return rows
 
 
@@ -198,6 +200,24 @@ def params_to_test(row: Row, test: int) -> Params:
     return parse_params(values)
 
 
+def write_choice(rows: Sequence[Row], test: int, validation: Sequence[int], recordings_share: float) -> str:
+    """Write the params to run on fold ``test`` to reports/search/, and say in a line which row they are of.
+
+    StudyError where that fold was tested before with other params: it is tested once.
+    """
+    chosen = choose(rows, test, validation, recordings_share)
+    params = params_to_test(chosen, test)
+    name = f"fold{test}_{100 * recordings_share:g}"
+    tested = TESTED / name / "params.yaml"
+    if tested.exists() and load_params(tested) != params:
+        found = f"found {chosen.name} chosen now, wanted the params that the fold was tested with"
+        raise StudyError(f"search: {tested}: {found}: a test fold is tested once")
+    path = KEPT / f"test_{name}.yaml"
+    with whole(path) as partial:
+        partial.write_text(_dump(params), encoding="utf-8")
+    return f"fold {test}: {chosen.name} by folds {', '.join(map(str, validation))}, params in {path}"
+
+
 def table(rows: Sequence[Row]) -> list[dict[str, Any]]:
     """A line a row: its settings that differ between rows, aug and base, and differences in points with intervals.
 
@@ -211,11 +231,11 @@ def table(rows: Sequence[Row]) -> list[dict[str, Any]]:
         line: dict[str, Any] = {"row": row.name} | {key: _value(row, key) for key in varying}
         for arm in ("base", "aug"):
             line[arm] = f"{estimate(row.cells, arm, None)[0]:.4f}"
-        line |= _points("gain", estimate(row.cells, "aug", "base"))
+        line |= points("gain", estimate(row.cells, "aug", "base"))
         means = {arm: estimate(row.cells, arm, None, resamples=2)[0] for arm in row.params.controls}
         best = max(means, key=lambda arm: means[arm], default=None)
         line["best_control"] = best
-        line |= _points("over_control", None if best is None else estimate(row.cells, "aug", best))
+        line |= points("over_control", None if best is None else estimate(row.cells, "aug", best))
         for fold in folds:
             others = [other for other in folds if other != fold]
             gain = estimate(validation_cells(row, fold, others), "aug", "base", resamples=2)[0]
@@ -231,12 +251,13 @@ def _value(row: Row, key: str) -> str:
     return str(node)
 
 
-def _points(name: str, found: tuple[float, float, float] | None) -> dict[str, str | None]:
+def points(name: str, found: tuple[float, float, float] | None) -> dict[str, str | None]:
+    """Columns of a table: the mean times 100, and the ends of its interval."""
     ends = ("", "_low", "_high")
     return {f"{name}{end}": None if found is None else f"{100 * found[i]:.2f}" for i, end in enumerate(ends)}
 
 
-def curve_points(rows: Sequence[Row]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+def curvepoints(rows: Sequence[Row]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """What the pictures show: accuracies of arms by share of the recordings, gains by clips per class; in percent."""
     regimes, clips = [], []
     for row in rows:
@@ -254,7 +275,7 @@ def curve_points(rows: Sequence[Row]) -> tuple[list[dict[str, Any]], list[dict[s
 def write_report(rows: Sequence[Row]) -> None:
     """Write search.csv and the pictures that there are rows for."""
     write_table(KEPT / "search.csv", table(rows))
-    regimes, clips = curve_points(rows)
+    regimes, clips = curvepoints(rows)
     if regimes:
         plot_recordings(KEPT / "recordings.png", regimes)
     if clips:
@@ -270,7 +291,7 @@ def main() -> None:
     chooser = commands.add_parser("choose", help="write the params to run once on a test fold")
     chooser.add_argument("--test", type=int, required=True, help="the test fold")
     chooser.add_argument("--validation", type=int, nargs="+", help="folds to choose by; default: all others")
-    chooser.add_argument("--recordings-share", type=float, default=1.0, help="among rows with this share")
+    chooser.add_argument("--recordings", type=float, default=100, help="among rows with this percent of them")
     args = parser.parse_args()
     if args.command == "check":
         print("\n".join(check(sys.stdin, args.rows)))
@@ -282,11 +303,7 @@ def main() -> None:
         rows = load_rows()
         folds = {int(cell[place]) for row in rows for cell in row.cells for place in ("trained", "tested")}
         validation = args.validation or sorted(folds - {args.test})
-        chosen = choose(rows, args.test, validation, args.recordings_share)
-        path = KEPT / f"test_fold{args.test}_{100 * args.recordings_share:g}.yaml"
-        with whole(path) as partial:
-            partial.write_text(_dump(params_to_test(chosen, args.test)), encoding="utf-8")
-        print(f"fold {args.test}: {chosen.name} by folds {', '.join(map(str, validation))}, params in {path}")
+        print(write_choice(rows, args.test, validation, args.recordings / 100))
 
 
 if __name__ == "__main__":

@@ -13,11 +13,13 @@ import yaml
 from fake_study import fake_params, fake_study, read_csv
 
 from benchmarks import search
+from benchmarks import tested as tested_folds
 from benchmarks.search import Row, cell_rows, check, choose, estimate, params_to_test, table, validation_cells
 from soundaug.folds.packed import fold_by_name
 from soundaug.params import load_params, parse_params
 from soundaug.reporting.evaluation import load_study
 from soundaug.running.errors import StudyError
+from soundaug.running.outputs import write_table
 
 ROOT = Path(__file__).parents[1]
 FOLDS = (1, 2, 10)
@@ -83,10 +85,12 @@ def fake_commands(folder: Path, dvc: str) -> dict[str, str]:
     return os.environ | {"PATH": f"{folder}:{os.environ['PATH']}", "PYTHONPATH": str(ROOT)}
 
 
-def script(tmp_path: Path, environment: dict[str, str], *rows: str) -> subprocess.CompletedProcess[str]:
+def script(
+    tmp_path: Path, environment: dict[str, str], *rows: str, name: str = "search.sh"
+) -> subprocess.CompletedProcess[str]:
     (tmp_path / "presets").mkdir(exist_ok=True)
     (tmp_path / "presets/subset.yaml").write_bytes((ROOT / "presets/subset.yaml").read_bytes())
-    command = ["sh", str(ROOT / "benchmarks/search.sh"), "corpus", *rows]
+    command = ["sh", str(ROOT / "benchmarks" / name), "corpus", *rows]
     return subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
 
 
@@ -187,6 +191,86 @@ def test_what_is_run_once_on_the_test_fold(monkeypatch: pytest.MonkeyPatch) -> N
     assert params.controls == ["duplicate", "waveform", "specaugment", "mixup", "slerp", "resynthesis"]
 
 
+# what is run once on the test folds
+
+
+def put(folder: Path, made: Row) -> None:
+    """``made`` as benchmarks/search.sh keeps it."""
+    folder.mkdir(parents=True)
+    (folder / "params.yaml").write_text(search._dump(made.params))
+    (folder / "settings.txt").write_text("\n".join(made.settings) + "\n")
+    (folder / "metrics.json").write_text("{}")
+    write_table(folder / "cells.csv", made.cells)
+
+
+def held_out(gain: int, fold: int, share: float = 1.0, **more: Any) -> Row:
+    """What a fold that is held out came to, with all arms' cells like base's but for aug's."""
+    made = row(f"fold{fold}_{100 * share:g}", {(fold, fold): gain}, share=share, folds=[fold], **more)
+    base = [cell for cell in made.cells if cell["arm"] == "base"]
+    controls = [{**cell, "arm": arm} for arm in made.params.controls for cell in base]
+    return Row(made.name, made.settings, made.params, [*made.cells, *controls])
+
+
+def test_a_fold_is_tested_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The script runs what is chosen, goes on after an interruption, and refuses another choice afterwards."""
+    environment = fake_commands(tmp_path, 'case "$*" in *fold10*) exit 130 ;; esac')
+    for name, gain in (("first", 3), ("second", 2)):
+        put(tmp_path / "reports/search" / name, row(name, everywhere(gain), 25 if name == "first" else 50))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "presets").mkdir()
+    (tmp_path / "presets/subset.yaml").write_bytes((ROOT / "presets/subset.yaml").read_bytes())
+    chosen = params_to_test(search.load_rows()[0], 1)
+    put(
+        tmp_path / "reports/search/tested/fold1_100",
+        Row("fold1_100", ["generate.per_class=25"], chosen, held_out(3, 1).cells),
+    )
+    done = script(tmp_path, environment, "100", "1", "10", name="tested.sh")
+    assert "fold1_100: finished before" in done.stdout
+    assert done.stdout.startswith("fold 1: first by folds 2, 10, params in reports/search/test_fold1_100.yaml\n")
+    calls = (tmp_path / "log").read_text().splitlines()
+    assert calls == [
+        "exp remove tested-fold10_100",
+        "exp run --name tested-fold10_100 -S data.root=corpus train_aug train_control",
+    ]
+    assert done.returncode == 130
+    assert load_params(tmp_path / "params.yaml") == params_to_test(search.load_rows()[0], 10)
+    put(tmp_path / "reports/search/third", row("third", everywhere(4), 75))
+    done = script(tmp_path, environment, "100", "1", name="tested.sh")
+    assert (done.returncode, done.stderr) == (
+        1,
+        "error: search: reports/search/tested/fold1_100/params.yaml: found third chosen now, wanted the params that "
+        "the fold was tested with: a test fold is tested once\n",
+    )
+    assert len((tmp_path / "log").read_text().splitlines()) == 2
+
+
+def test_the_table_of_what_was_tested(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for fold, gain in ((1, 4), (2, 8)):
+        put(tmp_path / f"reports/search/tested/fold{fold}_10", held_out(gain, fold, 0.1, controls=["mixup"]))
+        put(tmp_path / f"reports/search/tested/fold{fold}_100", held_out(-gain, fold, controls=["slerp"]))
+    monkeypatch.setattr(sys, "argv", ["tested"])
+    tested_folds.main()
+    lines = read_csv(tmp_path / "reports/search/tested/tested.csv")
+    assert [(line["recordings"], line["arm"], line["accuracy"], line["gain"], line["aug_over"]) for line in lines] == [
+        ("10", "base", "50.00", "", "6.00"),
+        ("10", "aug", "56.00", "6.00", ""),
+        ("10", "mixup", "50.00", "0.00", "6.00"),
+        ("100", "base", "50.00", "", "-6.00"),
+        ("100", "aug", "44.00", "-6.00", ""),
+        ("100", "slerp", "50.00", "0.00", "-6.00"),
+    ]
+    assert (lines[1]["folds"], lines[1]["seeds"]) == ("1 2", "2")
+    assert float(lines[1]["gain_low"]) <= 6 <= float(lines[1]["gain_high"])
+    assert (tmp_path / "reports/search/tested/tested.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_folds_that_cannot_be_averaged() -> None:
+    with pytest.raises(StudyError) as raised:
+        tested_folds.regimes([held_out(1, 1), held_out(1, 2, seeds=[0])])
+    assert str(raised.value) == "tested: fold2_100: found seeds [0], wanted those of fold1_100: [0, 1]"
+
+
 # files
 
 
@@ -219,11 +303,7 @@ def test_rows_are_kept_tabled_and_chosen_from(tmp_path: Path, monkeypatch: pytes
     assert len(read_csv(kept / "cells.csv")) == 144
     for name, gain in (("clips25", 1), ("recordings50", 5)):
         made = row(name, everywhere(gain), 25, share=0.5 if name == "recordings50" else 1.0)
-        folder = tmp_path / "reports/search" / name
-        folder.mkdir()
-        (folder / "params.yaml").write_text(search._dump(made.params))
-        (folder / "settings.txt").write_text("\n".join(made.settings))
-        search.write_table(folder / "cells.csv", made.cells)
+        put(tmp_path / "reports/search" / name, made)
     (kept / "cells.csv").unlink()  # of a study of held-out folds: no row of the search
     monkeypatch.setattr(sys, "argv", ["search", "table"])
     search.main()
