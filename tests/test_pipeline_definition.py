@@ -13,13 +13,14 @@ import pytest
 import yaml
 from imports import module_files
 
-from soundaug.params import Control, Features, Params
+from soundaug.params import Augmentation, Control, Features, Params
 
 ROOT = Path(__file__).parents[1]
 STAGES: dict[str, dict[str, Any]] = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
 PARAMS: dict[str, Any] = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
 EVERYTHING = "(everything)"
 BESIDE_THE_MELS = {"features.ceiling_db", "features.floor_db", "features.normalization"}
+OF_EVERY_ARM = {f"augmentation.{name}" for name in Augmentation.model_fields} - {"augmentation.on_top_of"}
 
 
 def script(stage: str) -> Path:
@@ -166,6 +167,8 @@ def test_params_are_those_that_are_read(stage: str) -> None:
     read = read_by(stage)
     if EVERYTHING in read:
         read = (read - {EVERYTHING}) | set(Params.model_fields)
+    if stage == "train_control":
+        read = read - {"augmentation"} | OF_EVERY_ARM
     if stage == "train_generator":
         read = by_parts(read)
     elif "features" not in names and "data/features" in STAGES[stage]["deps"]:
@@ -226,6 +229,14 @@ def test_how_clips_are_trained_on_retrains_neither_base_nor_generators() -> None
         assert not {"augmentation", "generate", "control", "training.steps"} & set(STAGES[stage]["params"]), stage
     assert "generate" not in STAGES["train_generator"]["params"]
     assert not {"augmentation", "classifier", "training"} & set(STAGES["generate"]["params"])
+
+
+def test_a_control_that_generated_clips_are_added_to_is_not_trained_again() -> None:
+    declared = {name for name in STAGES["train_control"]["params"] if name.startswith("augmentation")}
+    assert declared == OF_EVERY_ARM
+    modules = {module for module in module_files(script("train_control"), ROOT) if module != "soundaug/params.py"}
+    assert "soundaug/classification/batches.py" in modules  # what they read of the section is read there
+    assert not [module for module in modules if ".on_top_of" in (ROOT / module).read_text(encoding="utf-8")]
 
 
 # outputs
