@@ -40,6 +40,7 @@ def plot_recordings(path: Path, points: Sequence[Mapping[str, Any]]) -> None:
     shares = sorted(table["recordings"].unique())
     axes.set(xscale="log", xlabel="share of the training recordings, %", ylabel="accuracy, %", xticks=shares)
     axes.set_xticklabels([f"{share:g}" for share in shares])
+    axes.set_xlim(shares[0] / 2, 2 * shares[-1])  # arms of one share stay beside its tick
     axes.minorticks_off()
     axes.legend(frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
     sns.despine(figure)
@@ -62,8 +63,8 @@ def plot_clips(path: Path, points: Sequence[Mapping[str, Any]]) -> None:
 def plot_tested(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     """Gain of every arm over base on the test folds with its interval, a panel a share of the recordings."""
     table = pd.DataFrame([row for row in rows if row["arm"] != "base"])
-    for column in ("gain", "gain_low", "gain_high"):
-        table[column] = table[column].astype(float)
+    for name, column in (("mean", "gain"), ("low", "gain_low"), ("high", "gain_high")):
+        table[name] = table[column].astype(float)
     shares = table.groupby("recordings", sort=False)
     arms = list(dict.fromkeys(table["arm"]))
     figure, panels = plt.subplots(
@@ -75,10 +76,9 @@ def plot_tested(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
         sharex=True,
     )
     for axes, (share, part) in zip(panels[0], shares, strict=True):
-        for row in part.itertuples():
-            place, color = arms.index(row.arm), sns.color_palette()[1 if row.arm == "aug" else 0]
-            axes.plot([row.gain_low, row.gain_high], [place, place], color=color)
-            axes.plot(row.gain, place, marker="o", color=color)
+        for place, arm in enumerate(arms):
+            row = part[part["arm"] == arm]
+            axes.errorbar(row["mean"], [place] * len(row), xerr=_whiskers(row), fmt="o", color=f"C{int(arm == 'aug')}")
         axes.axvline(0, color="grey", linewidth=0.8, linestyle=":")
         axes.set(title=f"{share} % of the recordings", xlabel="minus base, points", yticks=range(len(arms)))
         axes.set_yticklabels(arms if axes is panels[0][0] else [])

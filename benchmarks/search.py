@@ -252,12 +252,12 @@ def _value(row: Row, key: str) -> str:
 
 
 def points(name: str, found: tuple[float, float, float] | None) -> dict[str, str | None]:
-    """Columns of a table: the mean times 100, and the ends of its interval."""
+    """Columns ``name``, ``name``_low, ``name``_high: mean and interval, in percent or points; empty without them."""
     ends = ("", "_low", "_high")
     return {f"{name}{end}": None if found is None else f"{100 * found[i]:.2f}" for i, end in enumerate(ends)}
 
 
-def curvepoints(rows: Sequence[Row]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+def curve_points(rows: Sequence[Row]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """What the pictures show: accuracies of arms by share of the recordings, gains by clips per class; in percent."""
     regimes, clips = [], []
     for row in rows:
@@ -275,7 +275,7 @@ def curvepoints(rows: Sequence[Row]) -> tuple[list[dict[str, Any]], list[dict[st
 def write_report(rows: Sequence[Row]) -> None:
     """Write search.csv and the pictures that there are rows for."""
     write_table(KEPT / "search.csv", table(rows))
-    regimes, clips = curvepoints(rows)
+    regimes, clips = curve_points(rows)
     if regimes:
         plot_recordings(KEPT / "recordings.png", regimes)
     if clips:
