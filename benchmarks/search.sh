@@ -36,7 +36,10 @@ rows() { # every row, its name and what it changes of presets/subset.yaml; first
         $1 soft50_at$percent $regime augmentation.soft_labels=0.5
         $1 variation50_at$percent $regime $varied 'generate.strength=[0.5]'
         # Scarce labels, plentiful audio: the generator hears the other recordings too, for as many steps as all take.
-        $1 unlabelled$percent $regime 'controls=[pseudo_label]' generator.unlabelled=true generator.steps=800
+        unlabelled="$regime generator.unlabelled=true generator.steps=800"
+        $1 unlabelled$percent $unlabelled 'controls=[pseudo_label]'
+        $1 unlabelled_on_waveform_at$percent $unlabelled augmentation.on_top_of=waveform 'controls=[waveform]'
+        $1 unlabelled_variation70_at$percent $unlabelled $varied 'generate.strength=[0.7]'
     done
     # The recipe: shares of the parents, the choice among candidates, ways to make clips, clips per class.
     $1 alpha50 'generate.alpha=[0.5]' # as published
