@@ -9,6 +9,7 @@ from pathlib import Path
 from soundaug.audit.checks import audit
 from soundaug.audit.closeness import refuse, write_pairs
 from soundaug.audit.near_duplicates import look_for
+from soundaug.audit.normalisation import check_normalisation
 from soundaug.params import load_params
 from soundaug.running.errors import run_stage
 from soundaug.running.outputs import write_json
@@ -21,6 +22,7 @@ def main() -> None:
     argparse.ArgumentParser(description=__doc__).parse_args()
     params = load_params()
     found = audit(DATA, params)
+    check_normalisation(DATA, params)
     near = look_for(DATA, params)
     write_pairs(REPORTS / "near_duplicates.csv", near)
     write_json(REPORTS / "audit.json", found.metrics | near.metrics)

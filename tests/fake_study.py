@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import yaml
+from safetensors.numpy import save_file
 
 from soundaug.params import Params, parse_params
 
@@ -114,8 +115,36 @@ def fake_study(
                 )
                 real = [(name, fs_id) for other in clips if other != fold for name, fs_id, _ in clips[other]]
                 write_csv(run / "train_clips.csv", ("name", "fs_id"), real)
-                counts = {"n_train": 24, "n_extra": 0 if arm == "base" else 6, "n_test": 12, "steps": 20}
+                made = [] if arm == "base" else read_csv(data / "generated" / f"fold{fold}" / "pairs.csv")
+                write_csv(run / "extra_clips.csv", ("name", "fs_id"), [(row["name"], row["fs_id_a"]) for row in made])
+                counts = {"n_train": 24, "n_extra": len(made), "n_test": 12, "steps": 20}
                 (run / "summary.json").write_text(json.dumps(counts))
+    write_normalisation(data, params)
+
+
+def write_normalisation(data: Path, params: Params) -> None:
+    """Write the part of every classifier that is fitted on its training clips: clip_mean's one deviation."""
+    assert params.features.normalization == "clip_mean"
+    for fold in params.folds:
+        mels = []
+        for other in {1, 2, 3} - {fold}:
+            with np.load(data / "features" / f"fold{other}.npz") as arrays:
+                mels.append(arrays["mel"])
+        trained = np.concatenate(mels)
+        std = (trained - trained.mean(axis=2, keepdims=True)).std(ddof=1)
+        for arm in params.arms:
+            for seed in params.seeds:
+                run = data / "runs" / arm / f"fold{fold}" / f"seed{seed}"
+                fitted = {"mean": np.zeros((MELS, 1), np.float32), "std": np.full((MELS, 1), std, np.float32)}
+                save_file(fitted, run / "model.safetensors")
+
+
+def take_extra_off(data: Path) -> None:
+    """As if nothing had been generated: the arms but base have no extra clips."""
+    for run in (data / "runs").glob("*/fold*/seed*"):
+        write_csv(run / "extra_clips.csv", ("name", "fs_id"), [])
+        counts = json.loads((run / "summary.json").read_text())
+        (run / "summary.json").write_text(json.dumps(counts | {"n_extra": 0}))
 
 
 def _generated(

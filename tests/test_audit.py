@@ -53,6 +53,17 @@ def test_clips_are_read_in_order(data: Path) -> None:
     assert (clips[0].name, clips[0].fs_id, clips[0].class_id, clips[0].fold) == ("100-0-0-0.wav", "100", 0, 1)
 
 
+def follow_pairs(data: Path, fold: int) -> None:
+    """Let the generated clips and what runs were given be as pairs.csv tells them."""
+    folder = data / "generated" / f"fold{fold}"
+    rows = read_csv(folder / "pairs.csv")
+    with np.load(folder / "mels.npz") as arrays:
+        np.savez(folder / "mels.npz", **(dict(arrays) | {"fs_id": np.array([row["fs_id_a"] for row in rows])}))
+    for table in (data / "runs").glob(f"*/fold{fold}/seed*/extra_clips.csv"):
+        if read_csv(table):
+            write_csv(table, ("name", "fs_id"), [(row["name"], row["fs_id_a"]) for row in rows])
+
+
 PAIRS, TRAINED = "generated/fold2/pairs.csv", "models/generator/fold2/train_clips.csv"
 RUN = "runs/aug/fold2/seed1/train_clips.csv"
 
@@ -95,6 +106,62 @@ def test_each_leak_is_named(data: Path, file: str, values: dict[str, str], messa
     with pytest.raises(StudyError, match="held-out fold 2") as caught:
         audit(data, fake_params())
     assert message in str(caught.value)
+
+
+EXTRA = "runs/aug/fold2/seed1/extra_clips.csv"
+LACKS = "leaves out 100-0-0-0.wav, one of 24 training clips it lacks"
+
+
+@pytest.mark.parametrize(
+    ("file", "kept", "message"),
+    [
+        (TRAINED, 0, f"the table of the generator {LACKS}"),
+        (RUN, 0, f"the table of the classifier of aug, seed 1, {LACKS}"),
+        (RUN, 1, "leaves out 100-0-0-1.wav, one of 23 training clips it lacks"),
+        (PAIRS, 0, "pairs.csv tells no parents, wanted those of every clip made"),
+        (PAIRS, 5, "mels.npz holds 6 clips, wanted the 5 that pairs.csv tells the parents of"),
+        (EXTRA, 5, "classifier of aug, seed 1, names 5 extra clips, wanted the 6 of its summary.json"),
+    ],
+)
+def test_a_table_that_does_not_tell_all_is_refused(data: Path, file: str, kept: int, message: str) -> None:
+    rows = read_csv(data / file)
+    write_csv(data / file, list(rows[0]), [list(row.values()) for row in rows[:kept]])
+    with pytest.raises(StudyError, match="held-out fold 2") as caught:
+        audit(data, fake_params())
+    assert message in str(caught.value)
+
+
+def test_a_clip_told_twice_is_refused(data: Path) -> None:
+    rows = read_csv(data / RUN)
+    write_csv(data / RUN, list(rows[0]), [list(row.values()) for row in (rows[0], *rows)])
+    with pytest.raises(StudyError, match="seed 1, names 25 training clips, wanted 24, each once"):
+        audit(data, fake_params())
+
+
+def test_another_folds_generated_clips_are_refused(data: Path) -> None:
+    theirs, ours = (data / f"generated/fold{fold}/mels.npz" for fold in (1, 2))
+    ours.write_bytes(theirs.read_bytes())
+    with pytest.raises(StudyError, match=r"fold 2: .*holds gen1-0-0\.flac of class 0 and recording 200, which pairs"):
+        audit(data, fake_params())
+
+
+def test_a_test_clip_among_the_extra_ones_is_refused(data: Path) -> None:
+    change_first_row(data / EXTRA, name="200-0-0-0.wav", fs_id="200")
+    with pytest.raises(StudyError, match=r"aug, seed 1, was given 200-0-0-0\.wav of recording 200, which the tr"):
+        audit(data, fake_params())
+
+
+def test_withheld_clips_may_be_given_under_other_labels(data: Path) -> None:
+    name = next(name for name in (clip.name for clip in load_clips(data / "features")) if name.startswith("101"))
+    withhold(data, 1, name)
+    for table in [*(data / "runs").rglob("train_clips.csv"), *(data / "models").rglob("train_clips.csv")]:
+        rows = [row for row in read_csv(table) if row["fs_id"] != "101"]
+        write_csv(table, list(rows[0]), [list(row.values()) for row in rows])
+    change_first_row(data / EXTRA, name=name, fs_id="101")
+    assert audit(data, fake_params()).findings == ()
+    change_first_row(data / "runs/aug/fold1/seed1/extra_clips.csv", name=name, fs_id="101")  # tested there
+    with pytest.raises(StudyError, match=f"fold 1: the classifier of aug, seed 1, was given {name}"):
+        audit(data, fake_params())
 
 
 @pytest.mark.parametrize(
@@ -153,6 +220,7 @@ def test_random_split_is_counted_as_leaky(data: Path) -> None:
         rows = read_csv(path)
         rewritten = [row | ({"fs_id_a": "201"} if row["class_id"] == "0" else {}) for row in rows]
         write_csv(path, list(rows[0]), [list(row.values()) for row in rewritten])
+        follow_pairs(data, fold)
     found = audit(data, random)
     assert found.shared_recordings == 2  # recording 201 for fold 1 and for fold 2
     assert all(finding.inherent for finding in found.findings)

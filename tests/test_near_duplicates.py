@@ -6,18 +6,23 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 import yaml
-from fake_study import fake_params, fake_study, read_csv
+from fake_study import fake_params, fake_study, read_csv, write_normalisation
 
 from soundaug.audit.closeness import Closeness, read_closeness
 from soundaug.audit.near_duplicates import fingerprint, near_duplicates
+from soundaug.audit.normalisation import fitted
+from soundaug.classification.classifier import build_classifier
 from soundaug.folds.packed import ClipSet
+from soundaug.params import Features, load_params
 from soundaug.reporting.tables import closeness_text
 from soundaug.running.errors import StudyError
 from soundaug.sound.features import MelFrontEnd, mels_of_waveforms
 from stages import audit
 
 PARAMS = fake_params()
+PRESETS = Path(__file__).parents[1] / "presets"
 FEATURES = PARAMS.features.model_copy(update={"clip_seconds": 1.0})
 HOP = FEATURES.hop_length
 
@@ -60,6 +65,21 @@ def test_a_shifted_copy_is_one(frames: int) -> None:
     assert found.shift_seconds == pytest.approx(frames * HOP / FEATURES.sample_rate, abs=HOP / FEATURES.sample_rate)
 
 
+@pytest.mark.parametrize("preset", ["quick", "subset"])
+def test_slices_that_overlap_by_half_are_near_duplicates(preset: str) -> None:
+    """As collections are cut."""
+    features = load_params(PRESETS / f"{preset}.yaml").features
+    half = features.n_samples // 2
+    long = [noise(seed, 3 * half) for seed in range(4)]
+    sides = [
+        ClipSet.pack(mels_of_waveforms(np.stack(slices), MelFrontEnd(features)), [0] * 4, list(side), list(side))
+        for side, slices in (("abcd", [one[half:] for one in long]), ("efgh", [one[: 2 * half] for one in long]))
+    ]
+    found = near_duplicates(*sides, features, 0.5, 1)
+    assert sorted((pair.test, pair.train) for pair in found) == [("a", "e"), ("b", "f"), ("c", "g"), ("d", "h")]
+    assert all(abs(pair.shift_seconds) == pytest.approx(half / features.sample_rate, abs=0.05) for pair in found)
+
+
 def test_clips_of_the_same_recording_and_silence_do_not_count() -> None:
     silent = np.zeros(FEATURES.n_samples, np.float32)
     test = clips([noise(7), silent], ["t7", "s"])
@@ -90,6 +110,7 @@ def copy_clip(study: Path, source: str, source_row: int, target: str, target_row
     one, other = (ClipSet.load(study / "data" / path) for path in (source, target))
     other.mel[target_row] = one.mel[source_row] - 6.0
     other.save(study / "data" / target)
+    write_normalisation(study / "data", PARAMS)
 
 
 def test_stage_writes_counts_and_names(study: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -118,7 +139,9 @@ def test_stage_refuses_too_many_only_where_a_limit_is_set(study: Path) -> None:
     audit.main()
     assert json.loads((study / "reports/audit.json").read_text())["near_duplicates"] == 2
     near = read_closeness(study / "reports/near_duplicates.csv", 36)
-    assert "does not stop the study (leakage.max_share: null)" in closeness_text(near, fake_params())
+    assert "does not stop the study (leakage.max_share: null)" in closeness_text(
+        near, fake_params(leakage={"max_share": None})
+    )
     bounded = fake_params(leakage={"max_share": 0.1})
     assert "More than 10.00% (leakage.max_share) would be an error." in closeness_text(near, bounded)
     set_params(study, similarity=0.9, max_share=0.05)
@@ -138,6 +161,27 @@ def test_stage_refuses_a_model_fitted_on_test_clips(study: Path) -> None:
     with pytest.raises(StudyError, match="fold 1: the classifier of base, seed 0, was trained on its test clip 100-0"):
         audit.main()
     assert not (study / "reports").exists()
+
+
+def test_stage_refuses_a_normalisation_of_other_clips(study: Path) -> None:
+    set_params(study)
+    path = study / "data/runs/mixup/fold2/seed1/model.safetensors"
+    other = study / "data/runs/mixup/fold3/seed1/model.safetensors"
+    path.write_bytes(other.read_bytes())  # fitted with fold 2, which is tested here
+    with pytest.raises(StudyError, match="fold 2: the normalisation of the classifier of mixup, seed 1, is off by 0"):
+        audit.main()
+    assert not (study / "reports").exists()
+
+
+@pytest.mark.parametrize("kind", ["none", "standardize", "clip_mean"])
+def test_normalisation_is_computed_as_classifiers_do(kind: str) -> None:
+    rng = np.random.default_rng(0)
+    mel = (rng.normal(-40, 10, (50, 64, 1)) + rng.normal(0, 6, (50, 64, 63))).astype(np.float32)
+    values = PARAMS.features.model_dump() | {"n_mels": 64, "clip_seconds": 1.6, "normalization": kind}
+    model = build_classifier(PARAMS.classifier, Features(**values), 3, torch.from_numpy(mel), 0)
+    mean, deviation = fitted(mel, kind)
+    assert model.mean[:, 0].numpy() == pytest.approx(mean, abs=1e-4)
+    assert model.std[:, 0].numpy() == pytest.approx(deviation, rel=1e-5)
 
 
 def test_a_table_of_something_else_is_told(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from tiny import tiny_clips, tiny_params
 from soundaug.classification.arms import run_arm, run_folder
 from soundaug.classification.training import AS_THEY_COME, Trained, cross_entropy, predict, train_classifier
 from soundaug.folds.packed import ClipSet, concatenate
-from soundaug.folds.provenance import TRAIN_CLIPS
+from soundaug.folds.provenance import EXTRA_CLIPS, TRAIN_CLIPS
 from soundaug.params import Augmentation, Training
 from soundaug.running.errors import StudyError
 
@@ -215,7 +215,7 @@ def test_an_arms_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: 
     run_arm("aug", 2, 1, REAL, EXTRA, TEST, 3, PARAMS)
     assert files("base", 0) == files("aug", 0)  # the A/A check
     drawn = ["history.csv", "model.safetensors", "predictions.csv"]
-    assert sorted(files("base", 0)) == [*drawn, "summary.json", TRAIN_CLIPS]
+    assert sorted(files("base", 0)) == [EXTRA_CLIPS, *drawn, "summary.json", TRAIN_CLIPS]
     assert all(files("aug", 0)[name] != files("aug", 1)[name] for name in drawn)
     assert json.loads(files("base", 0)["summary.json"]) == {"n_train": 18, "n_extra": 0, "n_test": 12, "steps": 20}
     assert json.loads(files("aug", 1)["summary.json"]) == {"n_train": 18, "n_extra": 6, "n_test": 12, "steps": 20}

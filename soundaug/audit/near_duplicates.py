@@ -1,5 +1,6 @@
 """Clips that are nearly the same sound although they are of different recordings, found by mel fingerprint."""
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -59,6 +60,11 @@ def most_similar(
     return best, found, shift
 
 
+def largest_shift(features: Features) -> int:
+    """Frames that clips are shifted by at most: half a clip, and one for where a cut falls between two frames."""
+    return math.ceil(MAX_SHIFT * features.n_samples / features.hop_length) + 1
+
+
 def near_duplicates(
     test: ClipSet, train: ClipSet, features: Features, at_least: float, held_out: int, kind: str = REAL
 ) -> list[NearDuplicate]:
@@ -76,7 +82,7 @@ def near_duplicates(
         return []
     same = queries.fs_id[:, None] == references.fs_id[None]
     label = f"near-duplicates, fold {held_out} held out, {kind}"
-    similarity, found, shift = most_similar(asked, given, int(MAX_SHIFT * asked.shape[2]), same, label)
+    similarity, found, shift = most_similar(asked, given, largest_shift(features), same, label)
     return [
         NearDuplicate(
             held_out,

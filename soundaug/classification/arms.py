@@ -7,7 +7,7 @@ from soundaug.classification.classifier import save_classifier
 from soundaug.classification.soft_labels import soft_labels, teacher_probabilities
 from soundaug.classification.training import AS_THEY_COME, HistoryRow, Trained, train_classifier
 from soundaug.folds.packed import ClipSet
-from soundaug.folds.provenance import write_train_clips
+from soundaug.folds.provenance import write_extra_clips, write_train_clips
 from soundaug.params import Augmentation, Params
 from soundaug.running.outputs import write_csv, write_json
 
@@ -28,7 +28,7 @@ def run_arm(
     params: Params,
     augmentation: Augmentation = AS_THEY_COME,
 ) -> None:
-    """Train on ``real`` and ``extra``, test on ``test``; write model, training clips, predictions, curves and sizes.
+    """Train on ``real`` and ``extra``, test on ``test``; write model, clips, predictions, curves and sizes.
 
     The teacher of soft labels is the base arm's classifier of the same fold and seed: it has seen no test clip.
     """
@@ -59,6 +59,7 @@ def run_arm(
         ([f"{value:.6g}" for value in astuple(row)] for row in trained.history),
     )
     write_train_clips(folder, real)
+    write_extra_clips(folder, extra)
     n_extra = 0 if extra is None else len(extra)
     sizes = {"n_train": len(real), "n_extra": n_extra, "n_test": len(test), "steps": trained.steps}
     write_json(folder / "summary.json", sizes)

@@ -28,6 +28,7 @@ Metrics = dict[str, Any]  # nested, the leaves are numbers
 Row = dict[str, Any]
 
 METRICS_SCHEMA = 1  # of reports/metrics.json; docs/metrics.md says what it stands for and when it grows
+NEAR_TOLD = 0.01  # share of the test clips from which the verdict tells of near-duplicates
 HISTORY_COLUMNS = ("step", "train_loss", "test_accuracy")
 
 
@@ -202,6 +203,13 @@ def verdict(metrics: Metrics, params: Params) -> str:
             "The split is random by clip: slices of one recording are in training and test, "
             "so these accuracies are leaky and too high."
         )
+    if metrics.get("audit", {}).get("near_share", 0.0) >= NEAR_TOLD:
+        sentences.append(
+            f"{metrics['audit']['near_share']:.1%} of the test clips are nearly the same as a clip trained on, although "
+            "of another recording by its id."
+        )
+    if params.generator.pretrained is not None:
+        sentences.append("Whether the pretrained generator had heard test clips before is not known.")
     if params.data.source == "synthetic":
         sentences.append("Figures on the embedded synthetic corpus say nothing about UrbanSound8K.")
     return " ".join(sentences)
