@@ -19,6 +19,7 @@ from soundaug.sources.corpus import (
     write_clips,
     write_excluded,
 )
+from soundaug.sources.directory import is_each_its_own
 from soundaug.sources.kinds import list_clips
 
 RAW = Path("data/raw")
@@ -42,6 +43,11 @@ def main() -> None:
     if listing.ignored:
         endings = ", ".join(f"{count} {ending or 'without one'}" for ending, count in listing.ignored.items())
         print(f"ignored {listing.ignored.total()} files that are no audio by their ending: {endings}")
+    if is_each_its_own(params.data):
+        print(
+            "data.group_pattern is null: every clip counts as a recording of its own, and clips of one recording may "
+            "come to lie in training and test"
+        )
     print(
         f"fetched {len(clips)} clips of {len(classes)} classes, {len({clip.fs_id for clip in clips})} recordings, "
         f"folds {' '.join(map(str, folds_of(clips)))}; {len(listing.excluded)} left out"

@@ -89,8 +89,10 @@ def test_directory_of_class_folders(here: Path, capsys: pytest.CaptureFixture[st
     first = TABLE.read_bytes()
     fetch.main()
     assert TABLE.read_bytes() == first
-    assert capsys.readouterr().out.splitlines()[:2] == [
+    assert capsys.readouterr().out.splitlines()[:3] == [
         "ignored 1 files that are no audio by their ending: 1 .txt",
+        "data.group_pattern is null: every clip counts as a recording of its own, and clips of one recording may "
+        "come to lie in training and test",
         "fetched 8 clips of 2 classes, 8 recordings, folds 1 2; 0 left out",
     ]
 

@@ -205,8 +205,8 @@ def verdict(metrics: Metrics, params: Params) -> str:
         )
     if metrics.get("audit", {}).get("near_share", 0.0) >= NEAR_TOLD:
         sentences.append(
-            f"{metrics['audit']['near_share']:.1%} of the test clips are nearly the same as a clip trained on, although "
-            "of another recording by its id."
+            f"{metrics['audit']['near_share']:.1%} of the test clips are nearly the same as a clip trained on, "
+            "although of another recording by its id."
         )
     if params.generator.pretrained is not None:
         sentences.append("Whether the pretrained generator had heard test clips before is not known.")

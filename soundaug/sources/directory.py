@@ -43,6 +43,11 @@ def list_folder(data: Data, seed: int) -> Listing:
     return Listing(make_folds(kept, data.n_folds, seed), excluded, ignored)
 
 
+def is_each_its_own(data: Data) -> bool:
+    """Whether nothing tells which clips of a folder are of one recording."""
+    return data.source == "directory" and data.group_pattern is None and not (Path(data.root) / TABLE).is_file()
+
+
 def _class_folders(root: Path, group_pattern: str | None) -> tuple[list[Clip], Counter[str]]:
     """Every audio file below every class folder, all in fold 1, and the files that are no audio by their ending."""
     suffixes = audio_suffixes()
