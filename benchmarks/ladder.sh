@@ -3,9 +3,9 @@
 # `sh benchmarks/ladder.sh FOLDER [RUNG ...]`. docs/ladder.md tells what each is and how long it takes.
 #
 # FOLDER is in UrbanSound8K's layout and holds folds 1, 2 and 10. A rung's metrics and params are kept in
-# reports/ladder/RUNG; started again, the script goes on with the rungs that are not there, or were made with other
-# settings. LADDER_SETTINGS holds further settings of every rung, such as "generator.steps=20 generate.per_class=5":
-# what it names no rung changes. The table and the picture go to reports/ladder.
+# reports/ladder/RUNG; started again, the script goes on with the rungs that are not there. One that was made with other
+# settings is not written over: the script stops. LADDER_SETTINGS holds further settings of every rung, such as
+# "generator.steps=20 generate.per_class=5": what it names no rung changes. The table and the picture go to reports/ladder.
 set -euf
 folder=${1:?"the folder in UrbanSound8K's layout, folds 1, 2 and 10"}
 shift
@@ -20,6 +20,7 @@ for name in "$@"; do
     esac
 done
 wanted=" ${*:-$rungs} "
+. "$(dirname "$0")/folder.sh"
 
 # The preset is presets/subset.yaml. Arms base and aug alone; music is there for the generator of the first rungs, so
 # that the stylizer, which nothing here is about, is as small as can be.
@@ -39,6 +40,10 @@ rung() { # name, and what it changes of the rung before
         echo "rung $name: finished before"
         return 0
     fi
+    if [ -e "$kept" ]; then
+        echo "error: ladder: $kept: found other settings than the rung has now, wanted it moved away" >&2
+        exit 1
+    fi
     cp presets/subset.yaml params.yaml # else the last rung's settings would stay
     options="-S data.root=$folder" # which is no setting: a rung is the same wherever the clips lie
     for setting in $asked; do options="$options -S $setting"; done
@@ -46,10 +51,9 @@ rung() { # name, and what it changes of the rung before
     dvc exp run --name "ladder-$name" $options
     rm -rf "$kept.partial"
     mkdir -p "$kept.partial"
-    cp reports/metrics.json "$kept.partial"
+    cp reports/metrics.json reports/plots/accuracy.csv "$kept.partial"
     sed 's#^  root: .*#  root: data/source#' params.yaml >"$kept.partial/params.yaml"
     printf '%s\n' "$asked" >"$kept.partial/settings.txt"
-    rm -rf "$kept"
     mv "$kept.partial" "$kept"
 }
 

@@ -61,11 +61,11 @@ def plot_clips(path: Path, points: Sequence[Mapping[str, Any]]) -> None:
 
 
 def plot_tested(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Gain of every arm over base on the test folds with its interval, a panel a share of the recordings."""
+    """Gain of every arm over base on the test folds with its interval, a panel a share of the recordings and kind."""
     table = pd.DataFrame([row for row in rows if row["arm"] != "base"])
     for name, column in (("mean", "gain"), ("low", "gain_low"), ("high", "gain_high")):
         table[name] = table[column].astype(float)
-    shares = table.groupby("recordings", sort=False)
+    shares = table.groupby(["recordings", "kind"], sort=False)
     arms = list(dict.fromkeys(table["arm"]))
     figure, panels = plt.subplots(
         1,
@@ -75,12 +75,16 @@ def plot_tested(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
         squeeze=False,
         sharex=True,
     )
-    for axes, (share, part) in zip(panels[0], shares, strict=True):
+    for axes, ((share, kind), part) in zip(panels[0], shares, strict=True):
         for place, arm in enumerate(arms):
             row = part[part["arm"] == arm]
             axes.errorbar(row["mean"], [place] * len(row), xerr=_whiskers(row), fmt="o", color=f"C{int(arm == 'aug')}")
         axes.axvline(0, color="grey", linewidth=0.8, linestyle=":")
-        axes.set(title=f"{share} % of the recordings", xlabel="minus base, points", yticks=range(len(arms)))
+        axes.set(
+            title=f"{share} % of the recordings,\ngenerated clips {kind.replace('_', ' ')}",
+            xlabel="minus base, points",
+            yticks=range(len(arms)),
+        )
         axes.set_yticklabels(arms if axes is panels[0][0] else [])
         axes.set_ylim(len(arms) - 0.5, -0.5)
     sns.despine(figure)

@@ -8,28 +8,40 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
-import numpy as np
 import yaml
 
+from benchmarks import cells
+from benchmarks.cells import Cells, estimate
 from benchmarks.plots import plot_clips, plot_recordings
 from soundaug.audit.checks import audit
+from soundaug.audit.near_duplicates import look_for
 from soundaug.folds.packed import fold_by_name
 from soundaug.params import Params, load_params, parse_params
-from soundaug.reporting.evaluation import Study, compute_metrics, load_study
+from soundaug.reporting.evaluation import compute_metrics, load_study
 from soundaug.running.errors import StudyError, run_stage
 from soundaug.running.outputs import read_rows, whole, write_json, write_table
-from soundaug.statistics import stats
 
 PRESET = Path("presets/subset.yaml")
 DATA = Path("data")
 KEPT = Path("reports/search")
 TESTED = KEPT / "tested"  # what was run once on a test fold
-CELLS = ("arm", "trained", "tested", "seed", "fs_id", "clips", "right")
 CLIPS = "clips"  # rows of the picture against the clips per class
 REGIMES = "recordings"  # rows of the picture against the share of the recordings
 SEEDS = [0, 1, 2, 3, 4]  # of what is run once on the test fold
+Kind = Literal["alone", "on_top"]  # generated clips alone beside the real ones, or on top of a control's
+NO_RESULT = ("leakage", "evaluate")  # sections of the params that change no prediction
+ALWAYS = (  # columns of search.csv, beside all that any row sets
+    "data.recordings_share",
+    "generator.steps",
+    "generate.method",
+    "generate.per_class",
+    "generate.alpha",
+    "augmentation.on_top_of",
+)
+# With data.held_out others a recording is tested twice: the study's own intervals and tests do not hold then.
+OF_ONE_TEST_EACH = {"ci_low", "ci_high", "p_value", "p_holm", "p_sign_flip", "p_sign_flip_smallest", "p_mcnemar"}
 
 
 @dataclass(frozen=True)
@@ -39,7 +51,12 @@ class Row:
     name: str
     settings: Sequence[str]
     params: Params
-    cells: Sequence[Mapping[str, str]]
+    cells: Cells
+
+    @property
+    def kind(self) -> Kind:
+        """Which of the two questions it answers."""
+        return "alone" if self.params.augmentation.on_top_of is None else "on_top"
 
     @property
     def cost(self) -> int:
@@ -55,18 +72,23 @@ def check(lines: Iterable[str], wanted: Sequence[str]) -> list[str]:
     names = []
     for line in lines:
         name, *settings = line.split()
-        values = yaml.safe_load(PRESET.read_text(encoding="utf-8"))
-        for setting in settings:
-            _set(values, setting, name)
-        try:
-            parse_params(values)
-        except StudyError as error:
-            raise StudyError(f"search: row {name}: {error}") from None
+        asked_params(name, settings)
         names.append(name)
     for one in wanted:
         if one not in names:
             raise StudyError(f"search: found the row {one}, wanted one of: {' '.join(names)}")
     return [name for name in names if not wanted or name in wanted]
+
+
+def asked_params(name: str, settings: Iterable[str]) -> Params:
+    """The preset with the ``settings`` of row ``name``; StudyError for one that the schema does not take."""
+    values = yaml.safe_load(PRESET.read_text(encoding="utf-8"))
+    for setting in settings:
+        _set(values, setting, name)
+    try:
+        return parse_params(values)
+    except StudyError as error:
+        raise StudyError(f"search: row {name}: {error}") from None
 
 
 def _set(values: dict[str, Any], setting: str, row: str) -> None:
@@ -85,15 +107,19 @@ def keep(name: str, settings: str) -> None:
     params = load_params()
     found = audit(DATA, params)
     study = load_study(DATA, params)
-    metrics = compute_metrics(study, params, DATA) | {"audit": found.metrics}
+    near = look_for(DATA, params)
+    metrics = compute_metrics(study, params, DATA) | {"audit": found.metrics | near.metrics}
     metrics.pop("generator", None)  # assess_generator has not run
+    metrics["test_train_ratio"] = sum(fold.test_train_ratio for fold in study.folds) / len(study.folds)
+    if params.data.held_out == "others":
+        metrics = without_tests(metrics)
     with whole(KEPT / name) as folder:
         folder.mkdir(parents=True)
         write_json(folder / "metrics.json", metrics)
         # Wherever the clips lie here, kept rows are the same.
         data = params.data.model_copy(update={"root": load_params(PRESET).data.root})
         (folder / "params.yaml").write_text(_dump(params.model_copy(update={"data": data})), encoding="utf-8")
-        write_table(folder / "cells.csv", cell_rows(study, fold_by_name(DATA / "features")))
+        write_table(folder / "cells.csv", cells.cell_rows(study, fold_by_name(DATA / "features")))
         (folder / "settings.txt").write_text(settings, encoding="utf-8")
 
 
@@ -102,61 +128,38 @@ def _dump(params: Params) -> str:
     return text
 
 
-def cell_rows(study: Study, fold_of: Mapping[str, int]) -> list[dict[str, Any]]:
-    """For every arm, fold trained on or held out, fold tested, seed and recording: its clips, and those right."""
-    rows: dict[tuple[str, int, int, int, str], list[int]] = {}
-    for fold in study.folds:
-        for arm in study.arms:
-            for seed, predicted in zip(study.seeds, fold.predicted[arm], strict=True):
-                hits = predicted == fold.class_id
-                for clip, fs_id, hit in zip(fold.clips.tolist(), fold.fs_id.tolist(), hits.tolist(), strict=True):
-                    counts = rows.setdefault((arm, fold.fold, fold_of[clip], seed, fs_id), [0, 0])
-                    counts[0] += 1
-                    counts[1] += hit
-    return [dict(zip(CELLS, (*key, *counts), strict=True)) for key, counts in rows.items()]
+def without_tests(metrics: Mapping[str, Any]) -> dict[str, Any]:
+    """Nested figures without the intervals and p-values that take every recording to be tested once."""
+    return {
+        key: without_tests(value) if isinstance(value, dict) else value
+        for key, value in metrics.items()
+        if key not in OF_ONE_TEST_EACH
+    }
 
 
 def load_rows(folder: Path = KEPT) -> list[Row]:
-    """Every row that is kept in ``folder``, by name."""
+    """Every row that is kept in ``folder``, by name.
+
+    StudyError for a row of the search that is not the preset with its settings: rows made otherwise are not compared.
+    """
     rows = []
     for path in sorted(folder.glob("*/cells.csv")):
         row = path.parent
         settings = (row / "settings.txt").read_text(encoding="utf-8").split()
-        rows.append(Row(row.name, settings, load_params(row / "params.yaml"), read_rows(path, CELLS)))
+        params = load_params(row / "params.yaml")
+        if folder == KEPT and _what_counts(params) != _what_counts(asked_params(row.name, settings)):
+            raise StudyError(
+                f"{row}/params.yaml: found other params than {PRESET} with settings.txt: run the row again"
+            )
+        rows.append(Row(row.name, settings, params, read_rows(path, cells.COLUMNS)))
     if not rows:
         script = "search.sh" if folder == KEPT else "tested.sh"
         raise StudyError(f"{folder}: found no finished row, wanted those of benchmarks/{script}")
     return rows
 
 
-def estimate(
-    cells: Sequence[Mapping[str, str]], arm: str, base: str | None, resamples: int = 2000, confidence: float = 0.95
-) -> tuple[float, float, float]:
-    """Mean over cells of the accuracy of ``arm``, or of its difference to ``base``, and its bootstrap interval.
-
-    A cell is a fold trained on and one tested, seeds averaged. Recordings of a tested fold are drawn with replacement,
-    in all its cells together; trained models are held fixed.
-    """
-    places = sorted({(int(row["tested"]), int(row["trained"])) for row in cells})
-    signs = {arm: 1.0} if base is None else {arm: 1.0, base: -1.0}
-    rng = np.random.default_rng(0)
-    means, draws = [], np.zeros(resamples)
-    for tested in sorted({place[0] for place in places}):
-        here = [row for row in cells if int(row["tested"]) == tested and row["arm"] in signs]
-        recordings = sorted({row["fs_id"] for row in here})
-        weights = rng.multinomial(len(recordings), np.full(len(recordings), 1 / len(recordings)), size=resamples)
-        for trained in [place[1] for place in places if place[0] == tested]:
-            clips, score = dict.fromkeys(recordings, 0.0), dict.fromkeys(recordings, 0.0)
-            own = [row for row in here if int(row["trained"]) == trained]
-            n_seeds = len({row["seed"] for row in own})
-            for row in own:
-                clips[row["fs_id"]] = float(row["clips"])
-                score[row["fs_id"]] += signs[row["arm"]] * int(row["right"]) / n_seeds
-            sizes, scores = np.array(list(clips.values())), np.array(list(score.values()))
-            means.append(scores.sum() / sizes.sum())
-            draws += (weights @ scores) / (weights @ sizes) / len(places)
-    low, high = stats.percentile_interval(draws, confidence)
-    return float(np.mean(means)), low, high
+def _what_counts(params: Params) -> dict[str, Any]:
+    return {key: value for key, value in params.model_dump(mode="json").items() if key not in NO_RESULT}
 
 
 def validation_cells(row: Row, test: int, validation: Sequence[int]) -> list[Mapping[str, str]]:
@@ -168,20 +171,28 @@ def validation_cells(row: Row, test: int, validation: Sequence[int]) -> list[Map
         raise StudyError(f"search: found {test} as test fold and among the validation folds {list(validation)}")
     if row.params.data.held_out != "others":
         raise StudyError(f"search: row {row.name}: found data.held_out {row.params.data.held_out}, wanted others")
-    cells = [cell for cell in row.cells if {int(cell["trained"]), int(cell["tested"])} <= set(validation)]
-    if not cells:
+    within = [cell for cell in row.cells if {int(cell["trained"]), int(cell["tested"])} <= set(validation)]
+    if not within:
         raise StudyError(f"search: row {row.name}: found no cell within the validation folds {list(validation)}")
-    return cells
+    return within
 
 
-def choose(rows: Sequence[Row], test: int, validation: Sequence[int], recordings_share: float) -> Row:
+def choose(
+    rows: Sequence[Row], test: int, validation: Sequence[int], recordings_share: float, kind: Kind = "alone"
+) -> Row:
     """Of the rows with that share of the recordings, the one whose aug gains most over base in the validation cells.
 
-    Means that are alike to a tenth of a point are a tie, and go to the one with fewer clips to make, then by name.
+    Among those whose generated clips stand ``alone``, or those where they come ``on_top`` of a control's: what a
+    control gains by itself does not speak for the clips beside it. Means that are alike to a tenth of a point are a
+    tie, and go to the row with fewer clips to make, then by name.
     """
-    among = [row for row in rows if row.params.data.recordings_share == recordings_share]
+    folds = sorted({int(cell[place]) for row in rows for cell in row.cells for place in ("trained", "tested")})
+    if test not in folds:
+        raise StudyError(f"search: found {test} as test fold, wanted one of the rows' folds: {folds}")
+    among = [row for row in rows if row.params.data.recordings_share == recordings_share and row.kind == kind]
     if not among:
-        raise StudyError(f"search: found no row with data.recordings_share {recordings_share}, wanted one or more")
+        found = f"found no row of kind {kind} with data.recordings_share {recordings_share}"
+        raise StudyError(f"search: {found}, wanted one or more")
 
     def rank(row: Row) -> tuple[float, int, str]:
         gain = estimate(validation_cells(row, test, validation), "aug", "base", resamples=2)[0]
@@ -200,14 +211,16 @@ def params_to_test(row: Row, test: int) -> Params:
     return parse_params(values)
 
 
-def write_choice(rows: Sequence[Row], test: int, validation: Sequence[int], recordings_share: float) -> str:
+def write_choice(
+    rows: Sequence[Row], test: int, validation: Sequence[int], recordings_share: float, kind: Kind = "alone"
+) -> str:
     """Write the params to run on fold ``test`` to reports/search/, and say in a line which row they are of.
 
     StudyError where that fold was tested before with other params: it is tested once.
     """
-    chosen = choose(rows, test, validation, recordings_share)
+    chosen = choose(rows, test, validation, recordings_share, kind)
     params = params_to_test(chosen, test)
-    name = f"fold{test}_{100 * recordings_share:g}"
+    name = f"fold{test}_{100 * recordings_share:g}_{kind}"
     tested = TESTED / name / "params.yaml"
     if tested.exists() and load_params(tested) != params:
         found = f"found {chosen.name} chosen now, wanted the params that the fold was tested with"
@@ -219,16 +232,15 @@ def write_choice(rows: Sequence[Row], test: int, validation: Sequence[int], reco
 
 
 def table(rows: Sequence[Row]) -> list[dict[str, Any]]:
-    """A line a row: its settings that differ between rows, aug and base, and differences in points with intervals.
+    """A line a row: what any row sets, aug and base, and differences in points with intervals.
 
     ``without_<fold>`` is the gain in the cells that the choice for that test fold looks at.
     """
     folds = sorted({int(cell["trained"]) for row in rows for cell in row.cells})
-    keys = list(dict.fromkeys(setting.partition("=")[0] for row in rows for setting in row.settings))
-    varying = [key for key in keys if len({_value(row, key) for row in rows}) > 1]
+    keys = list(dict.fromkeys([*ALWAYS, *(setting.partition("=")[0] for row in rows for setting in row.settings)]))
     lines = []
     for row in rows:
-        line: dict[str, Any] = {"row": row.name} | {key: _value(row, key) for key in varying}
+        line: dict[str, Any] = {"row": row.name} | {key: _value(row, key) for key in keys}
         for arm in ("base", "aug"):
             line[arm] = f"{estimate(row.cells, arm, None)[0]:.4f}"
         line |= points("gain", estimate(row.cells, "aug", "base"))
@@ -292,6 +304,9 @@ def main() -> None:
     chooser.add_argument("--test", type=int, required=True, help="the test fold")
     chooser.add_argument("--validation", type=int, nargs="+", help="folds to choose by; default: all others")
     chooser.add_argument("--recordings", type=float, default=100, help="among rows with this percent of them")
+    chooser.add_argument(
+        "--kind", choices=get_args(Kind), default="alone", help="clips alone, or on top of a control's"
+    )
     args = parser.parse_args()
     if args.command == "check":
         print("\n".join(check(sys.stdin, args.rows)))
@@ -303,7 +318,7 @@ def main() -> None:
         rows = load_rows()
         folds = {int(cell[place]) for row in rows for cell in row.cells for place in ("trained", "tested")}
         validation = args.validation or sorted(folds - {args.test})
-        print(write_choice(rows, args.test, validation, args.recordings / 100))
+        print(write_choice(rows, args.test, validation, args.recordings / 100, args.kind))
 
 
 if __name__ == "__main__":

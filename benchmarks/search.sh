@@ -4,13 +4,14 @@
 #
 # FOLDER is in UrbanSound8K's layout and holds folds 1, 2 and 10. Every fold trains alone and the two others are tested,
 # so that settings for a test fold are chosen by the cells that hold no clip of it. A row's figures are kept in
-# reports/search/ROW; started again, the script goes on with the rows that are not there, or were made with other
-# settings. SEARCH_SETTINGS holds further settings of every row, such as "generator.steps=2 training.steps=10".
+# reports/search/ROW; started again, the script goes on with the rows that are not there. One that was made with other
+# settings is not written over: the script stops. SEARCH_SETTINGS holds further settings of every row, such as "generator.steps=2 training.steps=10".
 # It writes params.yaml and dvc.lock, as any experiment does: run it in a clone of its own.
 # SEARCH_QUEUE=1 only queues the rows that are missing: then `dvc queue start`, and the script again to keep them.
 set -euf
 folder=${1:?"the folder in UrbanSound8K's layout, folds 1, 2 and 10"}
 shift
+. "$(dirname "$0")/folder.sh"
 common="data.held_out=others seeds=[0,1,2] controls=[]"
 
 varied="generate.method=variation generate.steps=20" # of which the strengths are whole steps
@@ -74,10 +75,14 @@ run() {
         echo "row $name: finished before"
         return 0
     fi
+    if [ -e "$kept" ]; then
+        echo "error: search: $kept: found other settings than row $name has now, wanted it moved away" >&2
+        exit 1
+    fi
     options="-S data.root=$folder" # which is no setting: a row is the same wherever the clips lie
     for setting in $asked; do options="$options -S $setting"; done
-    targets=train_aug # and what leads to it; without the report, its sounds and the restyled music
-    case "$*" in *controls=*) targets="train_aug train_control" ;; esac
+    targets="train_aug train_control" # and what leads to them; without the report, its sounds and the restyled music
+    [ "$(echo "$asked" | grep '^controls=' | tail -n 1)" != "controls=[]" ] || targets=train_aug
     cp presets/subset.yaml params.yaml                       # else the last row's settings would stay
     dvc exp remove "search-$name" >/dev/null 2>&1 || : # of an interrupted script, of the queue, or of other settings
     if [ -n "${SEARCH_QUEUE:-}" ]; then

@@ -100,15 +100,16 @@ def fit(folds: Sequence[FoldPredictions]) -> Spread:
 
 
 def simulate(
-    spread: Spread, design: Design, points: Mapping[str, float], rng: np.random.Generator
+    spread: Spread, design: Design, points: Mapping[str, float | Sequence[float]], rng: np.random.Generator
 ) -> list[FoldPredictions]:
     """A finished study: of every fold, what each arm of ``points`` predicts, [seeds, clips]; class 0 is right.
 
-    ``points``: by arm, how many points its expected accuracy lies above ``spread.accuracy``.
+    ``points``: by arm, how many points its expected accuracy lies above ``spread.accuracy``, or that of each seed.
     """
     n, k, s = len(points), design.folds, design.seeds
     slope = _slope(spread.accuracy)
-    thresholds = np.array([NORMAL.inv_cdf(spread.accuracy + value / 100) for value in points.values()])
+    expected = [spread.accuracy + np.broadcast_to(value, s) / 100 for value in points.values()]
+    thresholds = np.array([[NORMAL.inv_cdf(one) for one in seeds] for seeds in expected])  # [n, s]
     trained = math.sqrt(1 / k) * rng.standard_normal(n) + math.sqrt(1 - 1 / k) * rng.standard_normal((k, n))
     trained *= design.training_points / slope
     folds = []
@@ -122,7 +123,7 @@ def simulate(
         ease = drawn(spread.recording, len(size)) + drawn(spread.arm, n, 1, len(size))
         ease = ease + drawn(spread.seed, s, len(size)) + drawn(spread.run, n, s, len(size))  # [n, s, R]
         ease += drawn((design.run_points / slope) ** 2, n, s, 1) + drawn(spread.fold, 1)
-        ease += (thresholds + trained[fold])[:, None, None]
+        ease += (thresholds + trained[fold][:, None])[:, :, None]
         wrong = (ease[..., recording] + drawn(spread.clip, len(recording)) < 0).astype(np.int64)  # [n, s, N]
         right = np.zeros(len(recording), np.int64)
         folds.append(FoldPredictions(recording.astype(str), right, dict(zip(points, wrong, strict=True))))

@@ -6,24 +6,31 @@ Reads the folders that benchmarks/tested.sh keeps in reports/search/tested; writ
 import argparse
 from collections.abc import Mapping, Sequence
 from itertools import groupby
+from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from benchmarks.cells import Cells, blocks, estimate, fold_means
 from benchmarks.plots import plot_tested
-from benchmarks.search import TESTED, Row, estimate, load_rows, points
+from benchmarks.search import TESTED, Row, load_rows, points
+from soundaug.reporting.evaluation import p_text
 from soundaug.running.errors import StudyError, run_stage
-from soundaug.running.outputs import write_table
+from soundaug.running.outputs import read_json, write_table
+from soundaug.statistics import stats
+from soundaug.statistics.proof import smallest_sign_flip_p
 
 
 def regimes(rows: Sequence[Row]) -> list[list[Row]]:
-    """Rows with the same share of the recordings, fewest first: one a test fold.
+    """Rows of the same share of the recordings and kind, fewest recordings first: one a test fold.
 
-    StudyError where those of a share differ in arms or seeds, which no mean over folds may mix.
+    StudyError where those of a regime differ in arms or seeds, which no mean over folds may mix.
     """
 
-    def share(row: Row) -> float:
-        return row.params.data.recordings_share
+    def regime(row: Row) -> tuple[float, str]:
+        return row.params.data.recordings_share, row.kind
 
-    found = [list(group) for _, group in groupby(sorted(rows, key=share), share)]
+    found = [list(group) for _, group in groupby(sorted(rows, key=regime), regime)]
     for group in found:
         for row in group[1:]:
             for what in ("arms", "seeds"):
@@ -35,35 +42,80 @@ def regimes(rows: Sequence[Row]) -> list[list[Row]]:
     return found
 
 
-def table(rows: Sequence[Row]) -> list[dict[str, Any]]:
-    """A line an arm and share of the recordings, in percent and points with 95 % intervals.
+def table(rows: Sequence[Row], ratio: Mapping[str, float]) -> list[dict[str, Any]]:
+    """A line an arm and regime, in percent and points with 95 % intervals (``cells.draw``), and p-values over folds.
 
     ``accuracy`` is the mean over the tested folds and seeds, ``gain`` its difference to base, ``aug_over`` what aug has
-    more than the arm. The intervals draw recordings and hold trained models fixed (``search.estimate``).
+    more than the arm. ``p`` are of the corrected t-test, ``p_holm`` over the controls, ``p_sign_flip`` of the sign
+    flips. ``ratio``: test clips to a training clip, by the row's name.
     """
     lines = []
     for group in regimes(rows):
         params = group[0].params
-        cells: list[Mapping[str, str]] = [cell for row in group for cell in row.cells]
+        cells: Cells = [cell for row in group for cell in row.cells]
+        overlap = float(np.mean([ratio[row.name] for row in group]))
+        tests = {(arm, other): _tests(cells, arm, other, overlap) for arm, other in _compared(params.arms)}
+        holm = {
+            "gain": _adjusted({arm: tests[arm, "base"]["p"] for arm in params.controls}),
+            "aug_over": _adjusted({arm: tests["aug", arm]["p"] for arm in params.controls}),
+        }
         for arm in params.arms:
-            line: dict[str, Any] = {"recordings": f"{100 * params.data.recordings_share:g}", "arm": arm}
-            line |= points("accuracy", estimate(cells, arm, None))
-            line |= points("gain", None if arm == "base" else estimate(cells, arm, "base"))
-            line |= points("aug_over", None if arm == "aug" else estimate(cells, "aug", arm))
+            line: dict[str, Any] = {"recordings": f"{100 * params.data.recordings_share:g}", "kind": group[0].kind}
+            line |= {"arm": arm} | points("accuracy", estimate(cells, arm, None))
+            for name, pair in (("gain", (arm, "base")), ("aug_over", ("aug", arm))):
+                line |= points(name, estimate(cells, *pair) if pair in tests else None)
+                found = tests.get(pair, {"p": None, "p_sign_flip": None}) | {"p_holm": holm[name].get(arm)}
+                line |= {f"{name}_{test}": None if p is None else p_text(p) for test, p in found.items()}
             line |= {"folds": " ".join(str(fold) for row in group for fold in row.params.folds)}
             lines.append(line | {"seeds": len(params.seeds)})
     return lines
 
 
+def _compared(arms: Sequence[str]) -> list[tuple[str, str]]:
+    return [(arm, "base") for arm in arms if arm != "base"] + [("aug", arm) for arm in arms if arm != "aug"]
+
+
+def _adjusted(p_values: Mapping[str, float | None]) -> dict[str, float]:
+    return stats.holm({arm: p for arm, p in p_values.items() if p is not None})
+
+
+def _tests(cells: Cells, arm: str, other: str, overlap: float) -> dict[str, float | None]:
+    differences = fold_means(blocks(cells, arm, other))
+    return {
+        "p": stats.corrected_t_test(differences, overlap),
+        "p_sign_flip": stats.sign_flip_test(differences, np.random.default_rng(0)),
+    }
+
+
+def verdict(line: Mapping[str, Any]) -> str:
+    """What aug came to in a regime, in a sentence."""
+    folds = str(line["folds"]).split()
+    interval = f"{line['gain_low']} to {line['gain_high']}"
+    text = (
+        f"{line['recordings']} % of the recordings, generated clips {line['kind'].replace('_', ' ')}: aug minus base "
+        f"{line['gain']} points ({interval}), corrected t-test p = {line['gain_p'] or '-'}"
+    )
+    if len(folds) > 1:
+        text += f"; {len(folds)} folds cannot reach p < {smallest_sign_flip_p(len(folds)):.2g} by sign flips"
+    return text
+
+
 def main() -> None:
     argparse.ArgumentParser(description=__doc__).parse_args()
-    lines = table(load_rows(TESTED))
+    rows = load_rows(TESTED)
+    lines = table(rows, {row.name: _ratio(TESTED / row.name / "metrics.json") for row in rows})
     write_table(TESTED / "tested.csv", lines)
     plot_tested(TESTED / "tested.png", lines)
     for line in lines:
         if line["arm"] == "aug":
-            interval = f"{line['gain_low']} to {line['gain_high']}"
-            print(f"{line['recordings']} % of the recordings: aug minus base {line['gain']} points ({interval})")
+            print(verdict(line))
+
+
+def _ratio(path: Path) -> float:
+    found = read_json(path).get("test_train_ratio")
+    if not isinstance(found, float):
+        raise StudyError(f"{path}: found test_train_ratio {found!r}, wanted what benchmarks/tested.sh keeps")
+    return found
 
 
 if __name__ == "__main__":

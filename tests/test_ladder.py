@@ -39,7 +39,8 @@ for option, setting in zip(arguments, arguments[1:]):
             sys.exit(f"unknown {key}")
         section[last] = yaml.safe_load(text)
 pathlib.Path("params.yaml").write_text(yaml.safe_dump(values))
-pathlib.Path("reports").mkdir(exist_ok=True)
+pathlib.Path("reports/plots").mkdir(parents=True, exist_ok=True)
+pathlib.Path("reports/plots/accuracy.csv").write_text(name)
 pathlib.Path("reports/metrics.json").write_text(json.dumps({"of": name}))
 with open("log", "a") as log:
     log.write(name + "\\n")
@@ -51,9 +52,13 @@ EOF
 
 def project(folder: Path) -> Path:
     """A folder with the script and the preset, a `dvc` that stands in and a table that is not made."""
-    for name in ("benchmarks/ladder.sh", "presets/subset.yaml"):
+    for name in ("benchmarks/ladder.sh", "benchmarks/folder.sh", "presets/subset.yaml"):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, folder / name)
+    for fold in (1, 2, 10):
+        (folder / f"sounds/audio/fold{fold}").mkdir(parents=True)
+    (folder / "sounds/metadata").mkdir()
+    (folder / "sounds/metadata/UrbanSound8K.csv").touch()
     for name, text in (("dvc", DVC), ("python", "#!/bin/sh\n")):
         (folder / "bin").mkdir(exist_ok=True)
         (folder / "bin" / name).write_text(text)
@@ -64,7 +69,7 @@ def project(folder: Path) -> Path:
 def climb(folder: Path, *names: str, settings: str = "") -> subprocess.CompletedProcess[str]:
     path = f"{folder / 'bin'}{os.pathsep}{os.environ['PATH']}"
     return subprocess.run(
-        ["sh", "benchmarks/ladder.sh", "/sounds", *names],
+        ["sh", "benchmarks/ladder.sh", "sounds", *names],
         cwd=folder,
         env=os.environ | {"PATH": path, "LADDER_SETTINGS": settings},
         capture_output=True,
@@ -97,6 +102,7 @@ def test_every_experiment_is_run_once_in_order_and_kept(climbed: Path) -> None:
     assert ran(climbed) == [f"ladder-{name}" for name in EXPERIMENTS]
     for name in EXPERIMENTS:
         assert json.loads((climbed / "reports/ladder" / name / "metrics.json").read_text()) == {"of": f"ladder-{name}"}
+        assert (climbed / "reports/ladder" / name / "accuracy.csv").read_text() == f"ladder-{name}"
 
 
 def test_every_rungs_settings_are_accepted_and_change_what_it_names(params: dict[str, Params]) -> None:
@@ -150,6 +156,10 @@ def test_finished_rungs_are_not_run_again_and_those_of_other_settings_are(tmp_pa
     done = climb(folder, "log", "equal_steps")
     assert done.stdout == "rung log: finished before\n"
     assert ran(folder) == ["ladder-official", "ladder-log", "ladder-equal_steps"]
+    other = climb(folder, "log", settings="generator.steps=20 generate.per_class=5")
+    message = "error: ladder: reports/ladder/log: found other settings than the rung has now, wanted it moved away\n"
+    assert (other.returncode, other.stderr) == (1, message)
+    (folder / "reports/ladder/log").rename(folder / "before")
     assert climb(folder, "log", settings="generator.steps=20 generate.per_class=5").returncode == 0
     assert ran(folder)[3:] == ["ladder-log"]
     kept = load_params(folder / "reports/ladder/log/params.yaml")

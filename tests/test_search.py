@@ -14,7 +14,8 @@ from fake_study import fake_params, fake_study, read_csv
 
 from benchmarks import search
 from benchmarks import tested as tested_folds
-from benchmarks.search import Row, cell_rows, check, choose, estimate, params_to_test, table, validation_cells
+from benchmarks.cells import COLUMNS, cell_rows, estimate
+from benchmarks.search import Row, check, choose, params_to_test, table, validation_cells
 from soundaug.folds.packed import fold_by_name
 from soundaug.params import load_params, parse_params
 from soundaug.reporting.evaluation import load_study
@@ -23,6 +24,8 @@ from soundaug.running.outputs import write_table
 
 ROOT = Path(__file__).parents[1]
 FOLDS = (1, 2, 10)
+PRESET = yaml.safe_load((ROOT / "presets/subset.yaml").read_text(encoding="utf-8"))
+AUGMENTATION, TRAINING = PRESET["augmentation"], PRESET["training"]
 
 
 def row(name: str, gains: dict[tuple[int, int], int], per_class: int = 100, share: float = 1.0, **more: Any) -> Row:
@@ -36,8 +39,9 @@ def row(name: str, gains: dict[tuple[int, int], int], per_class: int = 100, shar
             for number in range(10):
                 hits = right // 10 + (number < right % 10)
                 key = (arm, str(trained), str(tested), "0", f"{tested}r{number}", "10", str(hits))
-                cells.append(dict(zip(search.CELLS, key, strict=True)))
-    return Row(name, [f"generate.per_class={per_class}", f"data.recordings_share={share}"], parse_params(values), cells)
+                cells.append(dict(zip(COLUMNS, key, strict=True)))
+    settings = ["data.held_out=others", "controls=[]", f"data.recordings_share={share}"]
+    return Row(name, [*settings, f"generate.per_class={per_class}"], parse_params(values), cells)
 
 
 def everywhere(gain: int, **cells: int) -> dict[tuple[int, int], int]:
@@ -85,11 +89,20 @@ def fake_commands(folder: Path, dvc: str) -> dict[str, str]:
     return os.environ | {"PATH": f"{folder}:{os.environ['PATH']}", "PYTHONPATH": str(ROOT)}
 
 
+def preset_and_folder(here: Path) -> None:
+    """The preset, and a folder that looks like the one the scripts are given."""
+    (here / "presets").mkdir(exist_ok=True)
+    (here / "presets/subset.yaml").write_bytes((ROOT / "presets/subset.yaml").read_bytes())
+    for fold in FOLDS:
+        (here / f"corpus/audio/fold{fold}").mkdir(parents=True, exist_ok=True)
+    (here / "corpus/metadata").mkdir(exist_ok=True)
+    (here / "corpus/metadata/UrbanSound8K.csv").touch()
+
+
 def script(
     tmp_path: Path, environment: dict[str, str], *rows: str, name: str = "search.sh"
 ) -> subprocess.CompletedProcess[str]:
-    (tmp_path / "presets").mkdir(exist_ok=True)
-    (tmp_path / "presets/subset.yaml").write_bytes((ROOT / "presets/subset.yaml").read_bytes())
+    preset_and_folder(tmp_path)
     command = ["sh", str(ROOT / "benchmarks" / name), "corpus", *rows]
     return subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
 
@@ -104,14 +117,46 @@ def test_an_unknown_param_stops_the_script_before_anything_runs(tmp_path: Path) 
     assert not (tmp_path / "log").exists()
 
 
+@pytest.mark.parametrize("name", ["search.sh", "tested.sh"])
+def test_a_folder_without_the_three_folds_is_told_before_anything_is_written(tmp_path: Path, name: str) -> None:
+    environment = fake_commands(tmp_path, "exit 1")
+    preset_and_folder(tmp_path)
+    (tmp_path / "corpus/audio/fold10").rmdir()
+    wanted = ["10", "alone"] if name == "tested.sh" else []
+    command = ["sh", str(ROOT / "benchmarks" / name), "corpus", *wanted]
+    for message in (
+        "error: corpus: found no audio/fold10, wanted folds 1, 2 and 10\n",
+        "error: corpus: found no metadata/UrbanSound8K.csv, wanted a folder in UrbanSound8K's layout\n",
+    ):
+        done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+        assert (done.returncode, done.stderr) == (1, message)
+        (tmp_path / "corpus/metadata/UrbanSound8K.csv").unlink(missing_ok=True)
+    assert not (tmp_path / "params.yaml").exists()
+    assert not (tmp_path / "log").exists()
+
+
+@pytest.mark.parametrize(
+    ("settings", "targets"),
+    [("", "train_aug"), ("controls=[mixup]", "train_aug train_control"), ("controls=[mixup] controls=[]", "train_aug")],
+)
+def test_controls_run_where_the_last_word_asks_for_them(tmp_path: Path, settings: str, targets: str) -> None:
+    environment = fake_commands(tmp_path, 'case "$*" in *remove*) ;; *) exit 130 ;; esac')
+    script(tmp_path, environment | {"SEARCH_SETTINGS": settings}, "clips25")
+    last = settings.split()[-1] if settings else "generate.per_class=25"
+    assert (tmp_path / "log").read_text().splitlines()[1].endswith(f" {last} {targets}")
+
+
 def test_an_interrupted_script_goes_on_where_it_stopped(tmp_path: Path) -> None:
-    """clips100 is kept, of clips25 other settings are: one run, which fails, and what was kept stays."""
+    """clips100 is kept: one run, of clips25, which fails. Then clips25 is there with other settings, and stays."""
     environment = fake_commands(tmp_path, 'case "$*" in *remove*) ;; *) exit 130 ;; esac')
     common = ["data.held_out=others", "seeds=[0,1,2]", "controls=[]"]
-    for name, settings in (("clips100", common), ("clips25", [*common, "generate.per_class=7"])):
+
+    def finished(name: str, settings: list[str]) -> None:
         (tmp_path / "reports/search" / name).mkdir(parents=True)
         (tmp_path / "reports/search" / name / "metrics.json").write_text("{}")
         (tmp_path / "reports/search" / name / "settings.txt").write_text("\n".join(settings) + "\n")
+
+    finished("clips100", common)
     done = script(tmp_path, environment, "clips100", "clips25")
     assert "row clips100: finished before" in done.stdout
     calls = (tmp_path / "log").read_text().splitlines()
@@ -121,7 +166,14 @@ def test_an_interrupted_script_goes_on_where_it_stopped(tmp_path: Path) -> None:
         "-S generate.per_class=25 train_aug"
     )
     assert len(calls) == 2
-    assert done.returncode != 0
+    assert done.returncode == 130
+    finished("clips25", [*common, "generate.per_class=7"])
+    done = script(tmp_path, environment, "clips25")
+    assert (done.returncode, done.stderr) == (
+        1,
+        "error: search: reports/search/clips25: found other settings than row clips25 has now, wanted it moved away\n",
+    )
+    assert len((tmp_path / "log").read_text().splitlines()) == 2
     assert (tmp_path / "reports/search/clips25/metrics.json").read_text() == "{}"
 
 
@@ -171,8 +223,29 @@ def test_only_rows_of_the_same_regime_compete() -> None:
     scarce = row("scarce", everywhere(20), share=0.1)
     assert choose([row("whole", everywhere(1)), scarce], 10, [1, 2], 1.0).name == "whole"
     assert choose([row("whole", everywhere(1)), scarce], 10, [1, 2], 0.1).name == "scarce"
-    with pytest.raises(StudyError, match=r"found no row with data\.recordings_share 0\.5"):
+    with pytest.raises(StudyError, match=r"found no row of kind alone with data\.recordings_share 0\.5"):
         choose([scarce], 10, [1, 2], 0.5)
+    with pytest.raises(StudyError, match=r"found 7 as test fold, wanted one of the rows' folds: \[1, 2, 10\]"):
+        choose([scarce], 7, [1, 2], 0.1)
+
+
+def test_what_a_control_gains_does_not_speak_for_the_clips_on_top_of_it() -> None:
+    on_top = row("on_top", everywhere(9), augmentation={**AUGMENTATION, "on_top_of": "waveform"})
+    rows = [row("alone", everywhere(1)), on_top]
+    assert [choose(rows, 10, [1, 2], 1.0, kind).name for kind in ("alone", "on_top")] == ["alone", "on_top"]
+
+
+def test_rows_that_are_not_the_preset_with_their_settings_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    preset_and_folder(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    made = row("a", everywhere(1), evaluate={"bootstrap": 100, "confidence": 0.9, "seed": 3})
+    put(tmp_path / "reports/search/a", made)  # what changes no prediction may differ
+    assert [one.name for one in search.load_rows()] == ["a"]
+    put(tmp_path / "reports/search/b", row("b", everywhere(1), training={**TRAINING, "steps": 50}))
+    with pytest.raises(StudyError, match=r"search/b/params\.yaml: found other params than presets/subset\.yaml"):
+        search.load_rows()
 
 
 def test_a_validation_fold_that_is_the_test_fold_is_refused() -> None:
@@ -199,13 +272,13 @@ def put(folder: Path, made: Row) -> None:
     folder.mkdir(parents=True)
     (folder / "params.yaml").write_text(search._dump(made.params))
     (folder / "settings.txt").write_text("\n".join(made.settings) + "\n")
-    (folder / "metrics.json").write_text("{}")
+    (folder / "metrics.json").write_text('{"test_train_ratio": 0.5}')
     write_table(folder / "cells.csv", made.cells)
 
 
 def held_out(gain: int, fold: int, share: float = 1.0, **more: Any) -> Row:
     """What a fold that is held out came to, with all arms' cells like base's but for aug's."""
-    made = row(f"fold{fold}_{100 * share:g}", {(fold, fold): gain}, share=share, folds=[fold], **more)
+    made = row(f"fold{fold}_{100 * share:g}_alone", {(fold, fold): gain}, share=share, folds=[fold], **more)
     base = [cell for cell in made.cells if cell["arm"] == "base"]
     controls = [{**cell, "arm": arm} for arm in made.params.controls for cell in base]
     return Row(made.name, made.settings, made.params, [*made.cells, *controls])
@@ -217,38 +290,39 @@ def test_a_fold_is_tested_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     for name, gain in (("first", 3), ("second", 2)):
         put(tmp_path / "reports/search" / name, row(name, everywhere(gain), 25 if name == "first" else 50))
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "presets").mkdir()
-    (tmp_path / "presets/subset.yaml").write_bytes((ROOT / "presets/subset.yaml").read_bytes())
+    preset_and_folder(tmp_path)
     chosen = params_to_test(search.load_rows()[0], 1)
     put(
-        tmp_path / "reports/search/tested/fold1_100",
-        Row("fold1_100", ["generate.per_class=25"], chosen, held_out(3, 1).cells),
+        tmp_path / "reports/search/tested/fold1_100_alone",
+        Row("fold1_100_alone", ["generate.per_class=25"], chosen, held_out(3, 1).cells),
     )
-    done = script(tmp_path, environment, "100", "1", "10", name="tested.sh")
-    assert "fold1_100: finished before" in done.stdout
-    assert done.stdout.startswith("fold 1: first by folds 2, 10, params in reports/search/test_fold1_100.yaml\n")
+    done = script(tmp_path, environment, "100", "alone", "1", "10", name="tested.sh")
+    assert "fold1_100_alone: finished before" in done.stdout
+    assert done.stdout.startswith("fold 1: first by folds 2, 10, params in reports/search/test_fold1_100_alone.yaml\n")
     calls = (tmp_path / "log").read_text().splitlines()
     assert calls == [
-        "exp remove tested-fold10_100",
-        "exp run --name tested-fold10_100 -S data.root=corpus train_aug train_control",
+        "exp remove tested-fold10_100_alone",
+        "exp run --name tested-fold10_100_alone -S data.root=corpus train_aug train_control",
     ]
     assert done.returncode == 130
     assert load_params(tmp_path / "params.yaml") == params_to_test(search.load_rows()[0], 10)
     put(tmp_path / "reports/search/third", row("third", everywhere(4), 75))
-    done = script(tmp_path, environment, "100", "1", name="tested.sh")
+    done = script(tmp_path, environment, "100", "alone", "1", name="tested.sh")
     assert (done.returncode, done.stderr) == (
         1,
-        "error: search: reports/search/tested/fold1_100/params.yaml: found third chosen now, wanted the params that "
-        "the fold was tested with: a test fold is tested once\n",
+        "error: search: reports/search/tested/fold1_100_alone/params.yaml: found third chosen now, wanted the params "
+        "that the fold was tested with: a test fold is tested once\n",
     )
     assert len((tmp_path / "log").read_text().splitlines()) == 2
 
 
-def test_the_table_of_what_was_tested(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_table_of_what_was_tested(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.chdir(tmp_path)
     for fold, gain in ((1, 4), (2, 8)):
-        put(tmp_path / f"reports/search/tested/fold{fold}_10", held_out(gain, fold, 0.1, controls=["mixup"]))
-        put(tmp_path / f"reports/search/tested/fold{fold}_100", held_out(-gain, fold, controls=["slerp"]))
+        put(tmp_path / f"reports/search/tested/fold{fold}_10_alone", held_out(gain, fold, 0.1, controls=["mixup"]))
+        put(tmp_path / f"reports/search/tested/fold{fold}_100_alone", held_out(-gain, fold, controls=["slerp"]))
     monkeypatch.setattr(sys, "argv", ["tested"])
     tested_folds.main()
     lines = read_csv(tmp_path / "reports/search/tested/tested.csv")
@@ -262,13 +336,21 @@ def test_the_table_of_what_was_tested(tmp_path: Path, monkeypatch: pytest.Monkey
     ]
     assert (lines[1]["folds"], lines[1]["seeds"]) == ("1 2", "2")
     assert float(lines[1]["gain_low"]) <= 6 <= float(lines[1]["gain_high"])
+    assert (lines[1]["kind"], lines[1]["gain_p_sign_flip"]) == ("alone", "0.5")  # two folds
+    assert float(lines[1]["gain_p"]) == pytest.approx(
+        0.28, abs=0.001
+    )  # t = 6 / sqrt((1/2 + 1/2) 8), 1 - 2 / pi atan(t)
+    assert (lines[2]["gain_p"], lines[2]["aug_over_p"], lines[2]["aug_over_p_holm"]) == ("1", "0.28", "0.28")
+    told = capsys.readouterr().out.splitlines()
+    assert told[0].startswith("10 % of the recordings, generated clips alone: aug minus base 6.00 points (")
+    assert told[0].endswith("corrected t-test p = 0.28; 2 folds cannot reach p < 0.5 by sign flips")
     assert (tmp_path / "reports/search/tested/tested.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_folds_that_cannot_be_averaged() -> None:
     with pytest.raises(StudyError) as raised:
         tested_folds.regimes([held_out(1, 1), held_out(1, 2, seeds=[0])])
-    assert str(raised.value) == "tested: fold2_100: found seeds [0], wanted those of fold1_100: [0, 1]"
+    assert str(raised.value) == "tested: fold2_100_alone: found seeds [0], wanted those of fold1_100_alone: [0, 1]"
 
 
 # files
@@ -287,10 +369,12 @@ def test_a_study_as_cells(tmp_path: Path) -> None:
 
 def test_rows_are_kept_tabled_and_chosen_from(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "presets").mkdir()
-    (tmp_path / "presets/subset.yaml").write_bytes((ROOT / "presets/subset.yaml").read_bytes())
+    preset_and_folder(tmp_path)
     params = fake_params()
     fake_study(tmp_path / "data", params)
+    for fold in params.folds:
+        made = tmp_path / f"data/generated/fold{fold}"
+        (made / "features.npz").write_bytes((made / "mels.npz").read_bytes())
     values = params.model_dump(mode="json")
     values["data"]["root"] = "elsewhere"
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(values))
@@ -317,10 +401,12 @@ def test_rows_are_kept_tabled_and_chosen_from(tmp_path: Path, monkeypatch: pytes
         assert (tmp_path / "reports/search" / name).read_bytes().startswith(b"\x89PNG")
     monkeypatch.setattr(sys, "argv", ["search", "choose", "--test", "10"])
     search.main()
-    assert load_params(tmp_path / "reports/search/test_fold10_100.yaml").generate.per_class == 25
+    assert load_params(tmp_path / "reports/search/test_fold10_100_alone.yaml").generate.per_class == 25
 
 
-def test_the_columns_are_what_differs() -> None:
+def test_the_columns_tell_every_setting() -> None:
     lines = table([row("a", everywhere(1), 25), row("b", everywhere(2), 50)])
-    assert list(lines[0])[:5] == ["row", "generate.per_class", "base", "aug", "gain"]
+    settings = list(lines[0])[1 : list(lines[0]).index("base")]
+    assert settings == [*search.ALWAYS, "data.held_out", "controls"]
+    assert [line["generate.per_class"] for line in lines] == ["25", "50"]
     assert [line["gain"] for line in lines] == ["1.00", "2.00"]

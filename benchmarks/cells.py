@@ -1,0 +1,99 @@
+"""Cells of the search: clips and hits by arm, fold trained on, fold tested, seed and recording; their intervals."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from soundaug.reporting.evaluation import Study
+from soundaug.statistics import stats
+from soundaug.statistics.stats import Floats
+
+COLUMNS = ("arm", "trained", "tested", "seed", "fs_id", "clips", "right")
+Cells = Sequence[Mapping[str, str]]
+Blocks = Mapping[tuple[int, int], tuple[Floats, Floats]]  # (trained, tested): clips [R] and hits [S, R] of recordings
+
+
+def cell_rows(study: Study, fold_of: Mapping[str, int]) -> list[dict[str, Any]]:
+    """For every arm, fold trained on or held out, fold tested, seed and recording: its clips, and those right."""
+    rows: dict[tuple[str, int, int, int, str], list[int]] = {}
+    for fold in study.folds:
+        for arm in study.arms:
+            for seed, predicted in zip(study.seeds, fold.predicted[arm], strict=True):
+                hits = predicted == fold.class_id
+                for clip, fs_id, hit in zip(fold.clips.tolist(), fold.fs_id.tolist(), hits.tolist(), strict=True):
+                    counts = rows.setdefault((arm, fold.fold, fold_of[clip], seed, fs_id), [0, 0])
+                    counts[0] += 1
+                    counts[1] += hit
+    return [dict(zip(COLUMNS, (*key, *counts), strict=True)) for key, counts in rows.items()]
+
+
+def blocks(cells: Cells, arm: str, base: str | None = None) -> Blocks:
+    """Every cell's clips and hits, or hits of ``arm`` less those of ``base``; seeds and recordings in one order."""
+    signs = {arm: 1.0} if base is None else {arm: 1.0, base: -1.0}
+    of_cell: dict[tuple[int, int], list[Mapping[str, str]]] = {}
+    for row in cells:
+        if row["arm"] in signs:
+            of_cell.setdefault((int(row["trained"]), int(row["tested"])), []).append(row)
+    found = {}
+    for place, rows in sorted(of_cell.items()):
+        seeds = {seed: i for i, seed in enumerate(sorted({int(row["seed"]) for row in rows}))}
+        recordings = {fs_id: i for i, fs_id in enumerate(sorted({row["fs_id"] for row in rows}))}
+        sizes, hits = np.zeros(len(recordings)), np.zeros((len(seeds), len(recordings)))
+        for row in rows:
+            where = recordings[row["fs_id"]]
+            sizes[where] = float(row["clips"])
+            hits[seeds[int(row["seed"])], where] += signs[row["arm"]] * int(row["right"])
+        found[place] = sizes, hits
+    return found
+
+
+def fold_means(found: Blocks) -> Floats:
+    """Mean of every tested fold over the cells that test it and their seeds, folds ascending; 0..1, or differences."""
+    of_fold: dict[int, list[float]] = {}
+    for (_, tested), (sizes, hits) in found.items():
+        of_fold.setdefault(tested, []).append(float(hits.mean(axis=0).sum() / sizes.sum()))
+    return np.array([np.mean(of_fold[tested]) for tested in sorted(of_fold)])
+
+
+def draw(found: Blocks, resamples: int, rng: np.random.Generator) -> Floats:
+    """Bootstrap draws [resamples] of the mean over cells: of the recordings tested and of the runs, each on its own.
+
+    Recordings of a tested fold are drawn with replacement, in all its cells together, and runs of a fold trained on
+    likewise, one fewer than there are, which makes the variance of their mean unbiased (McCarthy & Snowden 1985; a
+    single run is held fixed). Drawing both gives at least the variance of either (Owen 2007, The pigeonhole bootstrap,
+    Annals of Applied Statistics 1).
+    """
+    runs = {trained: _run_weights(len(hits), resamples, rng) for (trained, _), (_, hits) in sorted(found.items())}
+    draws = np.zeros(resamples)
+    for fold in sorted({tested for _, tested in found}):
+        weights: Floats | None = None
+        for (trained, tested), (sizes, hits) in found.items():
+            if tested != fold:
+                continue
+            if weights is None:
+                n = len(sizes)
+                weights = rng.multinomial(n, np.full(n, 1 / n), size=resamples).astype(np.float64)
+            of_run = weights @ hits.T  # [resamples, S]
+            draws += (of_run * runs[trained]).sum(axis=1) / (weights @ sizes) / len(found)
+    return draws
+
+
+def _run_weights(n: int, resamples: int, rng: np.random.Generator) -> Floats:
+    """What each of ``n`` runs counts, [resamples, n], in sum 1."""
+    if n < 2:
+        return np.ones((resamples, n))
+    return rng.multinomial(n - 1, np.full(n, 1 / n), size=resamples) / (n - 1)
+
+
+def estimate(
+    cells: Cells, arm: str, base: str | None, resamples: int = 2000, confidence: float = 0.95
+) -> tuple[float, float, float]:
+    """Mean over cells of the accuracy of ``arm``, or of its difference to ``base``, and its interval by `draw`.
+
+    A cell is a fold trained on and one tested, seeds averaged.
+    """
+    found = blocks(cells, arm, base)
+    mean = float(np.mean([hits.mean(axis=0).sum() / sizes.sum() for sizes, hits in found.values()]))
+    low, high = stats.percentile_interval(draw(found, resamples, np.random.default_rng(0)), confidence)
+    return mean, low, high
