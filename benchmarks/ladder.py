@@ -22,7 +22,8 @@ PUBLISHED = Path("presets/published.yaml")
 COLUMNS = ["rung", "change", "epoch", "base", "aug", "delta", "delta_low", "delta_high"]
 COLUMNS += ["best_epoch_delta", "best_epoch_delta_low", "best_epoch_delta_high"]
 COLUMNS += ["explained", "explained_low", "explained_high"]
-COLUMNS += ["network", "clips", "folds", "seeds", "generated_per_class", "generator_steps"]
+COLUMNS += ["label_agreement", "network", "clips", "folds", "seeds", "generated_per_class", "generator_steps"]
+NO_FIGURE = ("data.root", "leakage.")  # the folder's place, and what the audit bears
 PUBLISHED_BASE, PUBLISHED_AUG = 57.73, 62.77  # % (Y. Sharma, Studying Diffusion Model for Audio, 2023)
 
 
@@ -115,9 +116,9 @@ def finished(folder: Path, rungs: Sequence[Rung] = RUNGS) -> dict[str, Finished]
 
 
 def changed(before: Params, after: Params) -> list[str]:
-    """The dotted names of the parameters that differ, but for data.root, the folder's place."""
+    """The dotted names of the parameters that differ, but for what changes no figure."""
     one, other = flat(before.model_dump()), flat(after.model_dump())
-    return [name for name in one if one[name] != other[name] and name != "data.root"]
+    return [name for name in one if one[name] != other[name] and not name.startswith(NO_FIGURE)]
 
 
 def flat(values: Mapping[str, Any], above: str = "") -> dict[str, Any]:
@@ -139,7 +140,8 @@ def network(settings: Classifier, published: Classifier) -> str:
 def rows(found: Mapping[str, Finished], published: Classifier, rungs: Sequence[Rung] = RUNGS) -> list[dict[str, Any]]:
     """The published figure and every rung that is finished: accuracies in percent, differences in points.
 
-    ``explained`` is what the gain of the rung before is more than that of this one, left out where that rung is not
+    ``label_agreement`` is the share of the generated clips that a classifier of the training folds takes for their own
+    class. ``explained`` is what the gain of the rung before is more than that of this one, left out where that rung is not
     finished: over a whole ladder these sum up, with the last gain, to the published one.
     """
     gain = Estimate(*(3 * [PUBLISHED_AUG - PUBLISHED_BASE]))
@@ -163,6 +165,7 @@ def rows(found: Mapping[str, Finished], published: Classifier, rungs: Sequence[R
         row |= gain.cells("delta") | best.cells("best_epoch_delta")
         row |= (before - gain).cells("explained") if before is not None else {}
         row |= {
+            "label_agreement": metrics.get("generator", {}).get("label_agreement"),
             "network": network(params.classifier, published),
             "clips": metrics["corpus"]["clips"],
             "folds": len(params.folds),

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
+from benchmarks.cells import Blocks, draw
 from benchmarks.plots import plot_power
 from benchmarks.simulated_study import Design, Spread, first_seeds, fit, simulate
 from soundaug.params import load_params
@@ -34,6 +35,11 @@ BEYOND = {  # what a record of few runs cannot tell
     "runs differ by 1 point": {"run_points": 1.0},
     "training sets differ by 1 point": {"training_points": 1.0},
 }
+LAYOUTS = {  # of the search: folds trained on, each by itself, seeds; and of what is run once on held-out folds
+    "search": (3, 3),
+    "tested": (3, 5),
+}
+RUN_POINTS = (0.0, 1.0, 1.4, 2.0)  # s.d. of what a run does to a fold; of a difference of two runs 1.4 times as much
 TESTS = ("interval", "t", "sign_flip", "mcnemar")
 
 
@@ -54,11 +60,15 @@ def main() -> None:
     spread = read_spread(path)
     false = false_positives(spread, 5 * args.studies, args.seed)
     write_rows(REPORTS / "false_positives.csv", false)
+    search = [
+        row for layout in LAYOUTS for row in search_false_positives(spread, layout, 5 * args.studies // 2, args.seed)
+    ]
+    write_rows(REPORTS / "search.csv", search)
     power = powers(spread, args.studies, args.seed)
     write_rows(REPORTS / "power.csv", power)
     write_rows(REPORTS / "needed.csv", needed(power))
     plot_power(REPORTS / "power.png", power)
-    for row in [*false, *needed(power)]:
+    for row in [*false, *search, *needed(power)]:
         print(", ".join(f"{key} {value}" for key, value in row.items()))
 
 
@@ -127,6 +137,43 @@ def false_positives(spread: Spread, n: int, seed: int) -> list[dict[str, Any]]:
         }
         rows.append(row | {"error": error})
     return rows
+
+
+def search_false_positives(spread: Spread, layout: str, n: int, seed: int) -> Iterator[dict[str, Any]]:
+    """Rows of how often the search's interval (``cells.draw``) claims a difference where arms do not differ.
+
+    ``width``: mean width of the interval, in points.
+    """
+    for run_points in RUN_POINTS:
+        rng = np.random.default_rng([seed, list(LAYOUTS).index(layout), round(100 * run_points)])
+        wrong, widths = 0, []
+        for _ in tqdm(range(n), desc=f"{layout}, runs differ by {run_points:g}", unit="study", disable=None):
+            low, high = stats.percentile_interval(
+                draw(simulated_cells(spread, layout, run_points, rng), RESAMPLES, rng), 1 - LEVEL
+            )
+            wrong += low > 0 or high < 0
+            widths.append(high - low)
+        error = round(2 * float(np.sqrt(LEVEL * (1 - LEVEL) / n)), 4)
+        found = {"interval": round(wrong / n, 4), "width": round(100 * float(np.mean(widths)), 2)}
+        yield {"layout": layout, "run_points": run_points} | found | {"error": error}
+
+
+def simulated_cells(spread: Spread, layout: str, run_points: float, rng: np.random.Generator) -> Blocks:
+    """Cells of aug minus base, which do not differ: a run is tested on both other folds, or on its own held-out one."""
+    k, seeds = LAYOUTS[layout]
+    places = [(a, b) for a in range(k) for b in range(k) if (a == b) == (layout == "tested")]
+    # Whatever a run does to accuracy it does on every fold it is tested on: given as what is expected of each seed.
+    expected = {f"{arm} {a}": rng.normal(0, run_points, seeds).tolist() for a in range(k) for arm in ("base", "aug")}
+    folds = simulate(spread, Design(k, seeds), expected, rng)
+    found = {}
+    for trained, tested in places:
+        fold = folds[tested]
+        _, recording = np.unique(fold.fs_id, return_inverse=True)
+        aug, base = (fold.predicted[f"{arm} {trained}"] == fold.class_id for arm in ("aug", "base"))
+        lead = aug.astype(np.float64) - base
+        sizes = np.bincount(recording).astype(np.float64)
+        found[trained, tested] = sizes, np.stack([np.bincount(recording, row).astype(np.float64) for row in lead])
+    return found
 
 
 def powers(spread: Spread, n: int, seed: int) -> list[dict[str, Any]]:

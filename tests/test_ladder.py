@@ -292,6 +292,7 @@ def test_rungs_that_differ_in_more_are_refused(tmp_path: Path, params: dict[str,
     values = params["log"].model_dump(mode="json")
     values["generator"]["steps"] = 20
     values["data"]["root"] = "elsewhere"
+    values["leakage"]["max_share"] = None
     keep(tmp_path, "log", parse_params(values))
     with pytest.raises(StudyError) as error:
         finished(tmp_path)

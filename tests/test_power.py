@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from fake_study import read_csv
 
-from benchmarks import power
+from benchmarks import cells, power
 from benchmarks.simulated_study import Design, Spread, first_seeds, fit, simulate
 from soundaug.running.errors import StudyError
 from soundaug.statistics import stats
@@ -72,6 +72,20 @@ def test_the_interval_and_the_t_test_keep_their_level(k: int, seeds: int) -> Non
     assert found["t"] <= 0.05 + ERROR
     assert found["sign_flip"] <= 0.05 + ERROR
     assert found["mcnemar"] > 0.15  # it takes clips for independent
+
+
+@pytest.mark.parametrize("layout", list(power.LAYOUTS))
+def test_the_searchs_interval_keeps_its_level_though_runs_differ(layout: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(power, "RUN_POINTS", (1.4,))
+    (found,) = power.search_false_positives(SPREAD, layout, 200, 1)
+    assert found["interval"] <= 0.05 + found["error"]
+
+
+def test_an_interval_of_recordings_alone_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(power, "RUN_POINTS", (1.4,))
+    monkeypatch.setattr(cells, "_run_weights", lambda n, resamples, rng: np.full((resamples, n), 1 / n))
+    (found,) = power.search_false_positives(SPREAD, "search", 200, 1)
+    assert found["interval"] > 0.05 + found["error"]
 
 
 def test_a_bootstrap_of_clips_does_not() -> None:

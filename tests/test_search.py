@@ -14,7 +14,7 @@ from fake_study import fake_params, fake_study, read_csv
 
 from benchmarks import search
 from benchmarks import tested as tested_folds
-from benchmarks.cells import COLUMNS, cell_rows, estimate
+from benchmarks.cells import COLUMNS, cell_rows, draw, estimate
 from benchmarks.search import Row, check, choose, params_to_test, table, validation_cells
 from soundaug.folds.packed import fold_by_name
 from soundaug.params import load_params, parse_params
@@ -178,6 +178,20 @@ def test_an_interrupted_script_goes_on_where_it_stopped(tmp_path: Path) -> None:
 
 
 # estimates
+
+
+def test_runs_are_drawn_once_for_all_folds_that_they_are_tested_on() -> None:
+    """Recordings are all alike, so that runs alone vary: by the unbiased variance of their mean, on one fold or two."""
+    effects = np.array([0.0, 0.1, 0.5])
+    hits = np.tile(effects[:, None], (1, 8))
+    for tested in ([2], [2, 10]):
+        draws = draw({(1, fold): (np.ones(8), hits) for fold in tested}, 20_000, np.random.default_rng(0))
+        assert draws.mean() == pytest.approx(effects.mean(), abs=0.005)
+        assert draws.var() == pytest.approx(effects.var(ddof=1) / 3, rel=0.03)
+    apart = {(1, 2): (np.ones(8), hits), (2, 1): (np.ones(8), hits)}  # runs of their own, so they average out
+    assert draw(apart, 20_000, np.random.default_rng(0)).var() == pytest.approx(effects.var(ddof=1) / 6, rel=0.03)
+    alone = draw({(1, 2): (np.ones(8), hits[:1])}, 50, np.random.default_rng(0))
+    assert np.ptp(alone) == 0.0  # a single run is held fixed
 
 
 def test_an_estimate_by_hand() -> None:
