@@ -141,8 +141,8 @@ def rows(found: Mapping[str, Finished], published: Classifier, rungs: Sequence[R
     """The published figure and every rung that is finished: accuracies in percent, differences in points.
 
     ``label_agreement`` is the share of the generated clips that a classifier of the training folds takes for their own
-    class. ``explained`` is what the gain of the rung before is more than that of this one, left out where that rung is not
-    finished: over a whole ladder these sum up, with the last gain, to the published one.
+    class. ``explained`` is what the gain of the rung before is more than that of this one, left out where that rung is
+    not finished: over a whole ladder these sum up, with the last gain, to the published one.
     """
     gain = Estimate(*(3 * [PUBLISHED_AUG - PUBLISHED_BASE]))
     table: list[dict[str, Any]] = [{"rung": "as_published", "change": "as published", "epoch": "best on test"}]
