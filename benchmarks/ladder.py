@@ -79,7 +79,7 @@ class Estimate(NamedTuple):
     def cells(self, name: str) -> dict[str, float]:
         """Three columns of the table."""
         values = zip((name, f"{name}_low", f"{name}_high"), self, strict=True)
-        return {column: round(value, 2) + 0.0 for column, value in values}
+        return {column: round(value, 3) + 0.0 for column, value in values}
 
     def __sub__(self, other: "Estimate") -> "Estimate":
         """Their difference; the interval of two independent estimates by MOVER (Zou & Donner 2008, equation 3)."""
