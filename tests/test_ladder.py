@@ -246,8 +246,8 @@ def test_what_each_rung_explains(params: dict[str, Params]) -> None:
     # the published figure has no interval: what is missing to it is as uncertain as the rung
     assert (table[1]["explained_low"], table[1]["explained_high"]) == (-2.96, 3.04)
     assert (table[2]["explained_low"], table[2]["explained_high"]) == (
-        round(3 - math.hypot(2, 4), 2),
-        round(3 + math.hypot(4, 2), 2),
+        round(3 - math.hypot(2, 4), 3),
+        round(3 + math.hypot(4, 2), 3),
     )
     assert (table[4]["delta_low"], table[4]["delta_high"]) == (0.0, 3.0)
     assert table[0]["network"] == "published"
