@@ -48,12 +48,30 @@ def blocks(cells: Cells, arm: str, base: str | None = None) -> Blocks:
     return found
 
 
+def cell_means(found: Blocks) -> dict[tuple[int, int], float]:
+    """Mean of every cell over its seeds: a share right, 0..1, or a difference of two."""
+    return {place: float(hits.mean(axis=0).sum() / sizes.sum()) for place, (sizes, hits) in found.items()}
+
+
 def fold_means(found: Blocks) -> Floats:
-    """Mean of every tested fold over the cells that test it and their seeds, folds ascending; 0..1, or differences."""
-    of_fold: dict[int, list[float]] = {}
-    for (_, tested), (sizes, hits) in found.items():
-        of_fold.setdefault(tested, []).append(float(hits.mean(axis=0).sum() / sizes.sum()))
-    return np.array([np.mean(of_fold[tested]) for tested in sorted(of_fold)])
+    """Mean of every tested fold over the cells that test it, folds ascending, [K]; 0..1, or differences."""
+    means = cell_means(found)
+    folds = sorted({tested for _, tested in means})
+    return np.array([np.mean([mean for (_, tested), mean in means.items() if tested == fold]) for fold in folds])
+
+
+def run_deviation(found: Blocks) -> float | None:
+    """Standard deviation of what a run comes to on all folds it is tested on, among runs of one training fold; 0..1.
+
+    Pooled over the folds trained on; the recordings are the same for all runs. None where each has a single run.
+    """
+    squares, free = 0.0, 0
+    for fold in {trained for trained, _ in found}:
+        cells = [hits.sum(axis=1) / sizes.sum() for (trained, _), (sizes, hits) in found.items() if trained == fold]
+        of_run = np.mean(cells, axis=0)
+        squares += float(np.square(of_run - of_run.mean()).sum())
+        free += len(of_run) - 1
+    return float(np.sqrt(squares / free)) if free else None
 
 
 def draw(found: Blocks, resamples: int, rng: np.random.Generator) -> Floats:
@@ -64,36 +82,30 @@ def draw(found: Blocks, resamples: int, rng: np.random.Generator) -> Floats:
     single run is held fixed). Drawing both gives at least the variance of either (Owen 2007, The pigeonhole bootstrap,
     Annals of Applied Statistics 1).
     """
-    runs = {trained: _run_weights(len(hits), resamples, rng) for (trained, _), (_, hits) in sorted(found.items())}
+    n_runs = {trained: len(hits) for (trained, _), (_, hits) in found.items()}
+    n_recordings = {tested: len(sizes) for (_, tested), (sizes, _) in found.items()}
+    runs = {fold: _weights(n, max(1, n - 1), resamples, rng) for fold, n in sorted(n_runs.items())}
+    recordings = {fold: _weights(n, n, resamples, rng) for fold, n in sorted(n_recordings.items())}
     draws = np.zeros(resamples)
-    for fold in sorted({tested for _, tested in found}):
-        weights: Floats | None = None
-        for (trained, tested), (sizes, hits) in found.items():
-            if tested != fold:
-                continue
-            if weights is None:
-                n = len(sizes)
-                weights = rng.multinomial(n, np.full(n, 1 / n), size=resamples).astype(np.float64)
-            of_run = weights @ hits.T  # [resamples, S]
-            draws += (of_run * runs[trained]).sum(axis=1) / (weights @ sizes) / len(found)
+    for (trained, tested), (sizes, hits) in found.items():
+        weights = recordings[tested]
+        draws += (weights @ hits.T * runs[trained]).sum(axis=1) / (weights @ sizes) / len(found)
     return draws
 
 
-def _run_weights(n: int, resamples: int, rng: np.random.Generator) -> Floats:
-    """What each of ``n`` runs counts, [resamples, n], in sum 1."""
-    if n < 2:
-        return np.ones((resamples, n))
-    return rng.multinomial(n - 1, np.full(n, 1 / n), size=resamples) / (n - 1)
+def _weights(n: int, drawn: int, resamples: int, rng: np.random.Generator) -> Floats:
+    """What each of ``n`` counts where ``drawn`` of them are drawn with replacement, [resamples, n], in sum 1."""
+    return rng.multinomial(drawn, np.full(n, 1 / n), size=resamples) / drawn
 
 
 def estimate(
-    cells: Cells, arm: str, base: str | None, resamples: int = 2000, confidence: float = 0.95
+    cells: Cells, arm: str, base: str | None, resamples: int = 10_000, confidence: float = 0.95
 ) -> tuple[float, float, float]:
     """Mean over cells of the accuracy of ``arm``, or of its difference to ``base``, and its interval by `draw`.
 
     A cell is a fold trained on and one tested, seeds averaged.
     """
     found = blocks(cells, arm, base)
-    mean = float(np.mean([hits.mean(axis=0).sum() / sizes.sum() for sizes, hits in found.values()]))
+    mean = float(np.mean(list(cell_means(found).values())))
     low, high = stats.percentile_interval(draw(found, resamples, np.random.default_rng(0)), confidence)
     return mean, low, high

@@ -234,7 +234,8 @@ def write_choice(
 def table(rows: Sequence[Row]) -> list[dict[str, Any]]:
     """A line a row: what any row sets, aug and base, and differences in points with intervals.
 
-    ``without_<fold>`` is the gain in the cells that the choice for that test fold looks at.
+    ``gain_run_sd`` is the standard deviation of the gain among runs of one training fold (``cells.run_deviation``),
+    ``without_<fold>`` the gain in the cells that the choice for that test fold looks at.
     """
     folds = sorted({int(cell["trained"]) for row in rows for cell in row.cells})
     keys = list(dict.fromkeys([*ALWAYS, *(setting.partition("=")[0] for row in rows for setting in row.settings)]))
@@ -244,6 +245,8 @@ def table(rows: Sequence[Row]) -> list[dict[str, Any]]:
         for arm in ("base", "aug"):
             line[arm] = f"{estimate(row.cells, arm, None)[0]:.4f}"
         line |= points("gain", estimate(row.cells, "aug", "base"))
+        spread = cells.run_deviation(cells.blocks(row.cells, "aug", "base"))
+        line["gain_run_sd"] = None if spread is None else f"{100 * spread:.2f}"
         means = {arm: estimate(row.cells, arm, None, resamples=2)[0] for arm in row.params.controls}
         best = max(means, key=lambda arm: means[arm], default=None)
         line["best_control"] = best

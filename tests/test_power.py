@@ -83,7 +83,14 @@ def test_the_searchs_interval_keeps_its_level_though_runs_differ(layout: str, mo
 
 def test_an_interval_of_recordings_alone_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(power, "RUN_POINTS", (1.4,))
-    monkeypatch.setattr(cells, "_run_weights", lambda n, resamples, rng: np.full((resamples, n), 1 / n))
+    of_both = cells._weights
+    monkeypatch.setattr(
+        cells,
+        "_weights",
+        lambda n, drawn, resamples, rng: (
+            of_both(n, drawn, resamples, rng) if drawn == n else np.full((resamples, n), 1 / n)
+        ),
+    )
     (found,) = power.search_false_positives(SPREAD, "search", 200, 1)
     assert found["interval"] > 0.05 + found["error"]
 

@@ -14,7 +14,7 @@ from fake_study import fake_params, fake_study, read_csv
 
 from benchmarks import search
 from benchmarks import tested as tested_folds
-from benchmarks.cells import COLUMNS, cell_rows, draw, estimate
+from benchmarks.cells import COLUMNS, cell_rows, draw, estimate, run_deviation
 from benchmarks.search import Row, check, choose, params_to_test, table, validation_cells
 from soundaug.folds.packed import fold_by_name
 from soundaug.params import load_params, parse_params
@@ -188,6 +188,8 @@ def test_runs_are_drawn_once_for_all_folds_that_they_are_tested_on() -> None:
         draws = draw({(1, fold): (np.ones(8), hits) for fold in tested}, 20_000, np.random.default_rng(0))
         assert draws.mean() == pytest.approx(effects.mean(), abs=0.005)
         assert draws.var() == pytest.approx(effects.var(ddof=1) / 3, rel=0.03)
+        spread = run_deviation({(1, fold): (np.ones(8), hits) for fold in tested})
+        assert spread == pytest.approx(effects.std(ddof=1))
     apart = {(1, 2): (np.ones(8), hits), (2, 1): (np.ones(8), hits)}  # runs of their own, so they average out
     assert draw(apart, 20_000, np.random.default_rng(0)).var() == pytest.approx(effects.var(ddof=1) / 6, rel=0.03)
     alone = draw({(1, 2): (np.ones(8), hits[:1])}, 50, np.random.default_rng(0))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from soundaug.audit.completeness import strange_extra, unlike, unlike_pairs
+from soundaug.audit.completeness import incomplete_table, mismatched_clips, unaccounted_extra
 from soundaug.folds.packed import fold_file, folds_of
 from soundaug.folds.partition import Partition
 from soundaug.folds.provenance import COLUMNS, EXTRA_CLIPS, TRAIN_CLIPS
@@ -120,7 +120,7 @@ def audit(data: Path, params: Params) -> Audit:
         if count > 1
     ]
     shared = pairs = generator_clips = test_clips = models = 0
-    for sides in _all_sides(data, clips, params):
+    for sides in _all_sides(data, by_name, params):
         test_clips += sum(clip.fold in sides.held_out for clip in clips)
         both = sorted(sides.tested & {clip.fs_id for clip in clips if clip.fold not in sides.held_out})
         shared += len(both)
@@ -149,7 +149,8 @@ def audit(data: Path, params: Params) -> Audit:
     return result
 
 
-def _all_sides(data: Path, clips: Sequence[Clip], params: Params) -> Iterator[Sides]:
+def _all_sides(data: Path, by_name: Mapping[str, Clip], params: Params) -> Iterator[Sides]:
+    clips = by_name.values()
     folds, partition = folds_of(data / "features"), Partition.load(data / "features")
     withheld = {clip.name for clip in clips if (clip.fold, clip.class_id, clip.fs_id) in partition.withheld}
     for fold in params.folds:
@@ -158,7 +159,7 @@ def _all_sides(data: Path, clips: Sequence[Clip], params: Params) -> Iterator[Si
         if not tested:
             raise StudyError(f"params.yaml: folds: found {fold}, wanted one of {sorted({clip.fold for clip in clips})}")
         training = {clip.name for clip in clips if clip.fold in trained}
-        yield Sides(fold, held_out, tested, training - withheld, withheld, {clip.name: clip for clip in clips})
+        yield Sides(fold, held_out, tested, training - withheld, withheld, by_name)
 
 
 def _told_pairs(data: Path, fold: int, params: Params) -> list[dict[str, str]]:
@@ -179,7 +180,7 @@ def _generated_findings(data: Path, rows: list[dict[str, str]], sides: Sides, pa
     ]
     if not rows and params.generate.per_class > 0:
         findings.append(Finding(sides.fold, f"{folder}/pairs.csv tells no parents, wanted those of every clip made"))
-    return findings + [Finding(sides.fold, message) for message in unlike_pairs(folder, rows)]
+    return findings + [Finding(sides.fold, message) for message in mismatched_clips(folder, rows)]
 
 
 def _parents(row: dict[str, str], path: Path) -> list[tuple[str, str, str]]:
@@ -275,7 +276,7 @@ def _training_findings(what: str, rows: list[dict[str, str]], sides: Sides, para
     if what == GENERATOR and params.generator.corpus == MUSIC:
         return findings
     wanted = sides.labelled | sides.unlabelled() if hears_all else sides.labelled
-    return findings + [Finding(sides.fold, message) for message in unlike(what, rows, wanted)]
+    return findings + [Finding(sides.fold, message) for message in incomplete_table(what, rows, wanted)]
 
 
 def _extra_findings(data: Path, pairs: list[dict[str, str]], sides: Sides, params: Params) -> Iterator[Finding]:
@@ -286,5 +287,5 @@ def _extra_findings(data: Path, pairs: list[dict[str, str]], sides: Sides, param
         summary = read_json(run / "summary.json")
         n_extra = summary.get("n_extra") if isinstance(summary, dict) else None
         rows = read_rows(run / EXTRA_CLIPS, COLUMNS)
-        for message in strange_extra(_classifier(arm, seed), rows, n_extra, given):
+        for message in unaccounted_extra(_classifier(arm, seed), rows, n_extra, given):
             yield Finding(sides.fold, message)

@@ -10,7 +10,7 @@ from soundaug.running.foreign import reading
 Row = Mapping[str, str]
 
 
-def unlike(what: str, rows: Sequence[Row], wanted: Collection[str]) -> Iterator[str]:
+def incomplete_table(what: str, rows: Sequence[Row], wanted: Collection[str]) -> Iterator[str]:
     """Where the training clips that ``rows`` name are not the ``wanted`` ones, each once."""
     names = [row["name"] for row in rows]
     if missing := sorted(set(wanted) - set(names)):
@@ -19,7 +19,9 @@ def unlike(what: str, rows: Sequence[Row], wanted: Collection[str]) -> Iterator[
         yield f"the table of the {what} names {len(names)} training clips, wanted {len(set(names))}, each once"
 
 
-def strange_extra(what: str, rows: Sequence[Row], n_extra: object, given: Collection[tuple[str, str]]) -> Iterator[str]:
+def unaccounted_extra(
+    what: str, rows: Sequence[Row], n_extra: object, given: Collection[tuple[str, str]]
+) -> Iterator[str]:
     """Where the clips added to the real ones, ``rows``, are not ``n_extra`` of those ``given``, (name, recording)."""
     if len(rows) != n_extra:
         yield f"the table of the {what} names {len(rows)} extra clips, wanted the {n_extra} of its summary.json"
@@ -29,7 +31,7 @@ def strange_extra(what: str, rows: Sequence[Row], n_extra: object, given: Collec
             yield f"the {what} was given {told}, which the training side does not have"
 
 
-def unlike_pairs(folder: Path, pairs: Sequence[Row]) -> Iterator[str]:
+def mismatched_clips(folder: Path, pairs: Sequence[Row]) -> Iterator[str]:
     """Where the generated clips in ``folder`` are not those whose ``pairs`` are told, in their order."""
     wanted = [(row["name"], row["class_id"], row["fs_id_a"]) for row in pairs]
     for path in (folder / "mels.npz", folder / "features.npz"):
