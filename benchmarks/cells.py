@@ -74,18 +74,20 @@ def run_deviation(found: Blocks) -> float | None:
     return float(np.sqrt(squares / free)) if free else None
 
 
-def draw(found: Blocks, resamples: int, rng: np.random.Generator) -> Floats:
+def draw(found: Blocks, resamples: int, rng: np.random.Generator, *, fixed_runs: bool = False) -> Floats:
     """Bootstrap draws [resamples] of the mean over cells: of the recordings tested and of the runs, each on its own.
 
     Recordings of a tested fold are drawn with replacement, in all its cells together, and runs of a fold trained on
     likewise, one fewer than there are, which makes the variance of their mean unbiased (McCarthy & Snowden 1985; a
-    single run is held fixed). Drawing both gives at least the variance of either (Owen 2007, The pigeonhole bootstrap,
-    Annals of Applied Statistics 1).
+    single run is held fixed, and all are with ``fixed_runs``). Drawing both gives at least the variance of either (Owen
+    2007, The pigeonhole bootstrap, Annals of Applied Statistics 1).
     """
     n_runs = {trained: len(hits) for (trained, _), (_, hits) in found.items()}
     n_recordings = {tested: len(sizes) for (_, tested), (sizes, _) in found.items()}
     runs = {fold: _weights(n, max(1, n - 1), resamples, rng) for fold, n in sorted(n_runs.items())}
     recordings = {fold: _weights(n, n, resamples, rng) for fold, n in sorted(n_recordings.items())}
+    if fixed_runs:
+        runs = {fold: np.full((1, n), 1 / n) for fold, n in n_runs.items()}
     draws = np.zeros(resamples)
     for (trained, tested), (sizes, hits) in found.items():
         weights = recordings[tested]

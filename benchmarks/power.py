@@ -142,19 +142,22 @@ def false_positives(spread: Spread, n: int, seed: int) -> list[dict[str, Any]]:
 def search_false_positives(spread: Spread, layout: str, n: int, seed: int) -> Iterator[dict[str, Any]]:
     """Rows of how often the search's interval (``cells.draw``) claims a difference where arms do not differ.
 
-    ``width``: mean width of the interval, in points.
+    ``width``: its mean width, in points; ``recordings_alone``: how often one does that holds runs fixed.
     """
     for run_points in RUN_POINTS:
         rng = np.random.default_rng([seed, list(LAYOUTS).index(layout), round(100 * run_points)])
-        wrong, widths = 0, []
+        wrong, wrong_alone, widths = 0, 0, []
+        alone = np.random.default_rng([seed, 1])
         for _ in tqdm(range(n), desc=f"{layout}, runs differ by {run_points:g}", unit="study", disable=None):
-            low, high = stats.percentile_interval(
-                draw(simulated_cells(spread, layout, run_points, rng), RESAMPLES, rng), 1 - LEVEL
-            )
+            study = simulated_cells(spread, layout, run_points, rng)
+            low, high = stats.percentile_interval(draw(study, RESAMPLES, rng), 1 - LEVEL)
             wrong += low > 0 or high < 0
+            ends = stats.percentile_interval(draw(study, RESAMPLES, alone, fixed_runs=True), 1 - LEVEL)
+            wrong_alone += ends[0] > 0 or ends[1] < 0
             widths.append(high - low)
         error = round(2 * float(np.sqrt(LEVEL * (1 - LEVEL) / n)), 4)
-        found = {"interval": round(wrong / n, 4), "width": round(100 * float(np.mean(widths)), 2)}
+        found = {"interval": round(wrong / n, 4), "recordings_alone": round(wrong_alone / n, 4)}
+        found |= {"width": round(100 * float(np.mean(widths)), 2)}
         yield {"layout": layout, "run_points": run_points} | found | {"error": error}
 
 
