@@ -6,7 +6,7 @@ Called by benchmarks/search.sh and benchmarks/tested.sh; docs/search.md says how
 import argparse
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -21,7 +21,7 @@ from soundaug.folds.packed import fold_by_name
 from soundaug.params import Params, load_params, parse_params
 from soundaug.reporting.evaluation import compute_metrics, load_study
 from soundaug.running.errors import StudyError, run_stage
-from soundaug.running.outputs import read_rows, whole, write_json, write_table
+from soundaug.running.outputs import read_json, read_rows, whole, write_json, write_table
 
 PRESET = Path("presets/subset.yaml")
 DATA = Path("data")
@@ -40,18 +40,26 @@ ALWAYS = (  # columns of search.csv, beside all that any row sets
     "generate.alpha",
     "augmentation.on_top_of",
 )
+JUDGED = (  # figures of the generated clips, means over the generators: docs/generator.md says what each is
+    "label_agreement",
+    "accuracy_score",
+    "kid_ratio",
+    "copies",
+    "copies_beyond_recordings",
+)
 # With data.held_out others a recording is tested twice: the study's own intervals and tests do not hold then.
 OF_ONE_TEST_EACH = {"ci_low", "ci_high", "p_value", "p_holm", "p_sign_flip", "p_sign_flip_smallest", "p_mcnemar"}
 
 
 @dataclass(frozen=True)
 class Row:
-    """A finished row: settings as they were asked for, all params, and every cell's clips and hits per recording."""
+    """A finished row: settings as asked for, all params, every cell's clips and hits per recording, clips as judged."""
 
     name: str
     settings: Sequence[str]
     params: Params
     cells: Cells
+    judged: Mapping[str, float] = field(default_factory=dict)  # generated clips, by JUDGED; empty where none was judged
 
     @property
     def kind(self) -> Kind:
@@ -109,7 +117,6 @@ def keep(name: str, settings: str) -> None:
     study = load_study(DATA, params)
     near = look_for(DATA, params)
     metrics = compute_metrics(study, params, DATA) | {"audit": found.metrics | near.metrics}
-    metrics.pop("generator", None)  # assess_generator has not run
     metrics["test_train_ratio"] = sum(fold.test_train_ratio for fold in study.folds) / len(study.folds)
     if params.data.held_out == "others":
         metrics = without_tests(metrics)
@@ -151,7 +158,9 @@ def load_rows(folder: Path = KEPT) -> list[Row]:
             raise StudyError(
                 f"{row}/params.yaml: found other params than {PRESET} with settings.txt: run the row again"
             )
-        rows.append(Row(row.name, settings, params, read_rows(path, cells.COLUMNS)))
+        found = read_json(row / "metrics.json").get("generator", {})
+        judged = {name: float(found[name]) for name in JUDGED if name in found}
+        rows.append(Row(row.name, settings, params, read_rows(path, cells.COLUMNS), judged))
     if not rows:
         script = "search.sh" if folder == KEPT else "tested.sh"
         raise StudyError(f"{folder}: found no finished row, wanted those of benchmarks/{script}")
@@ -232,7 +241,7 @@ def write_choice(
 
 
 def table(rows: Sequence[Row]) -> list[dict[str, Any]]:
-    """A line a row: what any row sets, aug and base, and differences in points with intervals.
+    """A line a row: what any row sets, aug and base, differences in points with intervals, clips as judged (JUDGED).
 
     ``gain_run_sd`` is the standard deviation of the gain among runs of one training fold (``cells.run_deviation``),
     ``without_<fold>`` the gain in the cells that the choice for that test fold looks at.
@@ -255,8 +264,18 @@ def table(rows: Sequence[Row]) -> list[dict[str, Any]]:
             others = [other for other in folds if other != fold]
             gain = estimate(validation_cells(row, fold, others), "aug", "base", resamples=2)[0]
             line[f"without_{fold}"] = f"{100 * gain:.2f}"
+        line |= judged_columns([row])
         lines.append(line)
     return lines
+
+
+def judged_columns(rows: Sequence[Row]) -> dict[str, str | None]:
+    """Means over ``rows`` of what their generated clips were judged to be; empty where one has no such figure."""
+    columns: dict[str, str | None] = {}
+    for name in JUDGED:
+        found = [row.judged[name] for row in rows if name in row.judged]
+        columns[name] = f"{sum(found) / len(found):.3f}" if found and len(found) == len(rows) else None
+    return columns
 
 
 def _value(row: Row, key: str) -> str:

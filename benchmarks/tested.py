@@ -13,7 +13,7 @@ import numpy as np
 
 from benchmarks.cells import Cells, blocks, estimate, fold_means
 from benchmarks.plots import plot_tested
-from benchmarks.search import TESTED, Row, load_rows, points
+from benchmarks.search import TESTED, Row, judged_columns, load_rows, points
 from soundaug.reporting.evaluation import p_text
 from soundaug.running.errors import StudyError, run_stage
 from soundaug.running.outputs import read_json, write_table
@@ -47,7 +47,8 @@ def table(rows: Sequence[Row], ratio: Mapping[str, float]) -> list[dict[str, Any
 
     ``accuracy`` is the mean over the tested folds and seeds, ``gain`` its difference to base, ``aug_over`` what aug has
     more than the arm. ``p`` are of the corrected t-test, ``p_holm`` over the controls, ``p_sign_flip`` of the sign
-    flips. ``ratio``: test clips to a training clip, by the row's name.
+    flips. Aug's line tells what its clips were judged to be (``search.JUDGED``). ``ratio``: test clips to a training
+    clip, by the row's name.
     """
     lines = []
     for group in regimes(rows):
@@ -67,7 +68,8 @@ def table(rows: Sequence[Row], ratio: Mapping[str, float]) -> list[dict[str, Any
                 found = tests.get(pair, {"p": None, "p_sign_flip": None}) | {"p_holm": holm[name].get(arm)}
                 line |= {f"{name}_{test}": None if p is None else p_text(p) for test, p in found.items()}
             line |= {"folds": " ".join(str(fold) for row in group for fold in row.params.folds)}
-            lines.append(line | {"seeds": len(params.seeds)})
+            line |= {"seeds": len(params.seeds)} | judged_columns(group if arm == "aug" else [])
+            lines.append(line)
     return lines
 
 

@@ -1,6 +1,7 @@
 """The grid: checked before it runs, kept row by row, and no choice for a test fold looks at it."""
 
 import io
+import json
 import os
 import subprocess
 import sys
@@ -137,7 +138,11 @@ def test_a_folder_without_the_three_folds_is_told_before_anything_is_written(tmp
 
 @pytest.mark.parametrize(
     ("settings", "targets"),
-    [("", "train_aug"), ("controls=[mixup]", "train_aug train_control"), ("controls=[mixup] controls=[]", "train_aug")],
+    [
+        ("", "assess_generator train_aug"),
+        ("controls=[mixup]", "assess_generator train_aug train_control"),
+        ("controls=[mixup] controls=[]", "assess_generator train_aug"),
+    ],
 )
 def test_controls_run_where_the_last_word_asks_for_them(tmp_path: Path, settings: str, targets: str) -> None:
     environment = fake_commands(tmp_path, 'case "$*" in *remove*) ;; *) exit 130 ;; esac')
@@ -163,7 +168,7 @@ def test_an_interrupted_script_goes_on_where_it_stopped(tmp_path: Path) -> None:
     assert calls[0] == "exp remove search-clips25"
     assert calls[1] == (
         "exp run --name search-clips25 -S data.root=corpus -S data.held_out=others -S seeds=[0,1,2] -S controls=[] "
-        "-S generate.per_class=25 train_aug"
+        "-S generate.per_class=25 assess_generator train_aug"
     )
     assert len(calls) == 2
     assert done.returncode == 130
@@ -288,7 +293,7 @@ def put(folder: Path, made: Row) -> None:
     folder.mkdir(parents=True)
     (folder / "params.yaml").write_text(search._dump(made.params))
     (folder / "settings.txt").write_text("\n".join(made.settings) + "\n")
-    (folder / "metrics.json").write_text('{"test_train_ratio": 0.5}')
+    (folder / "metrics.json").write_text(json.dumps({"test_train_ratio": 0.5, "generator": made.judged}))
     write_table(folder / "cells.csv", made.cells)
 
 
@@ -297,7 +302,7 @@ def held_out(gain: int, fold: int, share: float = 1.0, **more: Any) -> Row:
     made = row(f"fold{fold}_{100 * share:g}_alone", {(fold, fold): gain}, share=share, folds=[fold], **more)
     base = [cell for cell in made.cells if cell["arm"] == "base"]
     controls = [{**cell, "arm": arm} for arm in made.params.controls for cell in base]
-    return Row(made.name, made.settings, made.params, [*made.cells, *controls])
+    return Row(made.name, made.settings, made.params, [*made.cells, *controls], {"label_agreement": 0.5 + gain / 100})
 
 
 def test_a_fold_is_tested_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -318,7 +323,7 @@ def test_a_fold_is_tested_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     calls = (tmp_path / "log").read_text().splitlines()
     assert calls == [
         "exp remove tested-fold10_100_alone",
-        "exp run --name tested-fold10_100_alone -S data.root=corpus train_aug train_control",
+        "exp run --name tested-fold10_100_alone -S data.root=corpus assess_generator train_aug train_control",
     ]
     assert done.returncode == 130
     assert load_params(tmp_path / "params.yaml") == params_to_test(search.load_rows()[0], 10)
@@ -352,6 +357,12 @@ def test_the_table_of_what_was_tested(
     ]
     assert (lines[1]["folds"], lines[1]["seeds"]) == ("1 2", "2")
     assert float(lines[1]["gain_low"]) <= 6 <= float(lines[1]["gain_high"])
+    assert [line["label_agreement"] for line in lines[:3]] == [
+        "",
+        "0.560",
+        "",
+    ]  # the mean of 0.54 and 0.58, aug's clips
+    assert lines[1]["accuracy_score"] == ""  # which these runs do not have
     assert (lines[1]["kind"], lines[1]["gain_p_sign_flip"]) == ("alone", "0.5")  # two folds
     assert float(lines[1]["gain_p"]) == pytest.approx(
         0.28, abs=0.001
@@ -391,6 +402,7 @@ def test_rows_are_kept_tabled_and_chosen_from(tmp_path: Path, monkeypatch: pytes
     for fold in params.folds:
         made = tmp_path / f"data/generated/fold{fold}"
         (made / "features.npz").write_bytes((made / "mels.npz").read_bytes())
+        (made / "quality.json").write_text('{"label_agreement": 0.9}')
     values = params.model_dump(mode="json")
     values["data"]["root"] = "elsewhere"
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(values))
@@ -401,6 +413,7 @@ def test_rows_are_kept_tabled_and_chosen_from(tmp_path: Path, monkeypatch: pytes
     assert sorted(path.name for path in kept.iterdir()) == ["cells.csv", "metrics.json", "params.yaml", "settings.txt"]
     assert load_params(kept / "params.yaml") == params
     assert len(read_csv(kept / "cells.csv")) == 144
+    assert json.loads((kept / "metrics.json").read_text())["generator"]["label_agreement"] == 0.9
     for name, gain in (("clips25", 1), ("recordings50", 5)):
         made = row(name, everywhere(gain), 25, share=0.5 if name == "recordings50" else 1.0)
         put(tmp_path / "reports/search" / name, made)
@@ -426,3 +439,4 @@ def test_the_columns_tell_every_setting() -> None:
     assert settings == [*search.ALWAYS, "data.held_out", "controls"]
     assert [line["generate.per_class"] for line in lines] == ["25", "50"]
     assert [line["gain"] for line in lines] == ["1.00", "2.00"]
+    assert list(lines[0])[-len(search.JUDGED) :] == list(search.JUDGED)
