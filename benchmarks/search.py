@@ -43,7 +43,9 @@ ALWAYS = (  # columns of search.csv, beside all that any row sets
 JUDGED = (  # figures of the generated clips, means over the generators: docs/generator.md says what each is
     "label_agreement",
     "accuracy_score",
-    "kid_ratio",
+    "kid_test",
+    "kid_train_test",
+    "coverage",
     "copies",
     "copies_beyond_recordings",
 )
