@@ -55,18 +55,24 @@ OF_ONE_TEST_EACH = {"ci_low", "ci_high", "p_value", "p_holm", "p_sign_flip", "p_
 
 @dataclass(frozen=True)
 class Row:
-    """A finished row: settings as asked for, all params, every cell's clips and hits per recording, clips as judged."""
+    """A finished row: settings as asked for, all params, every cell's clips and hits per recording, its metrics."""
 
     name: str
     settings: Sequence[str]
     params: Params
     cells: Cells
-    judged: Mapping[str, float] = field(default_factory=dict)  # generated clips, by JUDGED; empty where none was judged
+    metrics: Mapping[str, Any] = field(default_factory=dict)  # of its metrics.json, nested
 
     @property
     def kind(self) -> Kind:
         """Which of the two questions it answers."""
         return "alone" if self.params.augmentation.on_top_of is None else "on_top"
+
+    @property
+    def judged(self) -> Mapping[str, float]:
+        """What its generated clips were judged to be, by JUDGED; rows kept before clips were judged have nothing."""
+        found = self.metrics.get("generator", {})
+        return {name: found[name] for name in JUDGED if name in found}
 
     @property
     def cost(self) -> int:
@@ -160,9 +166,8 @@ def load_rows(folder: Path = KEPT) -> list[Row]:
             raise StudyError(
                 f"{row}/params.yaml: found other params than {PRESET} with settings.txt: run the row again"
             )
-        found = read_json(row / "metrics.json").get("generator", {})
-        judged = {name: float(found[name]) for name in JUDGED if name in found}
-        rows.append(Row(row.name, settings, params, read_rows(path, cells.COLUMNS), judged))
+        metrics = read_json(row / "metrics.json")
+        rows.append(Row(row.name, settings, params, read_rows(path, cells.COLUMNS), metrics))
     if not rows:
         script = "search.sh" if folder == KEPT else "tested.sh"
         raise StudyError(f"{folder}: found no finished row, wanted those of benchmarks/{script}")

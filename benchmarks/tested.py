@@ -6,7 +6,6 @@ Reads the folders that benchmarks/tested.sh keeps in reports/search/tested; writ
 import argparse
 from collections.abc import Mapping, Sequence
 from itertools import groupby
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,7 +15,7 @@ from benchmarks.plots import plot_tested
 from benchmarks.search import TESTED, Row, judged_columns, load_rows, points
 from soundaug.reporting.evaluation import p_text
 from soundaug.running.errors import StudyError, run_stage
-from soundaug.running.outputs import read_json, write_table
+from soundaug.running.outputs import write_table
 from soundaug.statistics import stats
 from soundaug.statistics.proof import smallest_sign_flip_p
 
@@ -42,19 +41,18 @@ def regimes(rows: Sequence[Row]) -> list[list[Row]]:
     return found
 
 
-def table(rows: Sequence[Row], ratio: Mapping[str, float]) -> list[dict[str, Any]]:
+def table(rows: Sequence[Row]) -> list[dict[str, Any]]:
     """A line an arm and regime, in percent and points with 95 % intervals (``cells.draw``), and p-values over folds.
 
     ``accuracy`` is the mean over the tested folds and seeds, ``gain`` its difference to base, ``aug_over`` what aug has
     more than the arm. ``p`` are of the corrected t-test, ``p_holm`` over the controls, ``p_sign_flip`` of the sign
-    flips. Aug's line tells what its clips were judged to be (``search.JUDGED``). ``ratio``: test clips to a training
-    clip, by the row's name.
+    flips. Aug's line tells what its clips were judged to be (``search.JUDGED``).
     """
     lines = []
     for group in regimes(rows):
         params = group[0].params
         cells: Cells = [cell for row in group for cell in row.cells]
-        overlap = float(np.mean([ratio[row.name] for row in group]))
+        overlap = float(np.mean([_ratio(row) for row in group]))
         tests = {(arm, other): _tests(cells, arm, other, overlap) for arm, other in _compared(params.arms)}
         holm = {
             "gain": _adjusted({arm: tests[arm, "base"]["p"] for arm in params.controls}),
@@ -105,7 +103,7 @@ def verdict(line: Mapping[str, Any]) -> str:
 def main() -> None:
     argparse.ArgumentParser(description=__doc__).parse_args()
     rows = load_rows(TESTED)
-    lines = table(rows, {row.name: _ratio(TESTED / row.name / "metrics.json") for row in rows})
+    lines = table(rows)
     write_table(TESTED / "tested.csv", lines)
     plot_tested(TESTED / "tested.png", lines)
     for line in lines:
@@ -113,9 +111,10 @@ def main() -> None:
             print(verdict(line))
 
 
-def _ratio(path: Path) -> float:
-    found = read_json(path).get("test_train_ratio")
+def _ratio(row: Row) -> float:
+    found = row.metrics.get("test_train_ratio")
     if not isinstance(found, float):
+        path = TESTED / row.name / "metrics.json"
         raise StudyError(f"{path}: found test_train_ratio {found!r}, wanted what benchmarks/tested.sh keeps")
     return found
 

@@ -293,7 +293,7 @@ def put(folder: Path, made: Row) -> None:
     folder.mkdir(parents=True)
     (folder / "params.yaml").write_text(search._dump(made.params))
     (folder / "settings.txt").write_text("\n".join(made.settings) + "\n")
-    (folder / "metrics.json").write_text(json.dumps({"test_train_ratio": 0.5, "generator": made.judged}))
+    (folder / "metrics.json").write_text(json.dumps({"test_train_ratio": 0.5} | dict(made.metrics)))
     write_table(folder / "cells.csv", made.cells)
 
 
@@ -302,7 +302,8 @@ def held_out(gain: int, fold: int, share: float = 1.0, **more: Any) -> Row:
     made = row(f"fold{fold}_{100 * share:g}_alone", {(fold, fold): gain}, share=share, folds=[fold], **more)
     base = [cell for cell in made.cells if cell["arm"] == "base"]
     controls = [{**cell, "arm": arm} for arm in made.params.controls for cell in base]
-    return Row(made.name, made.settings, made.params, [*made.cells, *controls], {"label_agreement": 0.5 + gain / 100})
+    metrics = {"generator": {"label_agreement": 0.5 + gain / 100, "clips": 1000.0}}
+    return Row(made.name, made.settings, made.params, [*made.cells, *controls], metrics)
 
 
 def test_a_fold_is_tested_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -357,11 +358,8 @@ def test_the_table_of_what_was_tested(
     ]
     assert (lines[1]["folds"], lines[1]["seeds"]) == ("1 2", "2")
     assert float(lines[1]["gain_low"]) <= 6 <= float(lines[1]["gain_high"])
-    assert [line["label_agreement"] for line in lines[:3]] == [
-        "",
-        "0.560",
-        "",
-    ]  # the mean of 0.54 and 0.58, aug's clips
+    # Aug's clips: the mean of 0.54 and 0.58.
+    assert [line["label_agreement"] for line in lines[:3]] == ["", "0.560", ""]
     assert lines[1]["accuracy_score"] == ""  # which these runs do not have
     assert (lines[1]["kind"], lines[1]["gain_p_sign_flip"]) == ("alone", "0.5")  # two folds
     assert float(lines[1]["gain_p"]) == pytest.approx(
