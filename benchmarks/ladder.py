@@ -137,6 +137,20 @@ def network(settings: Classifier, published: Classifier) -> str:
     return f"stand-in: {sizes}{', batch norm' if settings.batch_norm else ''}"
 
 
+def gain_of(rung: Rung, metrics: Mapping[str, Any]) -> Estimate:
+    """Aug minus base, at the epoch that the rung reads."""
+    delta = metrics["delta"]
+    return Estimate.of((delta["best_epoch_on_test"] if rung.best_epoch else delta)["accuracy"])
+
+
+def together(found: Mapping[str, Finished], rungs: Sequence[Rung] = RUNGS) -> Estimate | None:
+    """What the changes after the first rung explain together: its gain less the last one's; None without either."""
+    first, last = rungs[0], rungs[-1]
+    if first.experiment not in found or last.experiment not in found:
+        return None
+    return gain_of(first, found[first.experiment].metrics) - gain_of(last, found[last.experiment].metrics)
+
+
 def rows(found: Mapping[str, Finished], published: Classifier, rungs: Sequence[Rung] = RUNGS) -> list[dict[str, Any]]:
     """The published figure and every rung that is finished: accuracies in percent, differences in points.
 
@@ -154,9 +168,8 @@ def rows(found: Mapping[str, Finished], published: Classifier, rungs: Sequence[R
             before = None
             continue
         metrics, params = found[rung.experiment]
-        delta = metrics["delta"]
-        last, best = (Estimate.of(one) for one in (delta["accuracy"], delta["best_epoch_on_test"]["accuracy"]))
-        gain = best if rung.best_epoch else last
+        best = Estimate.of(metrics["delta"]["best_epoch_on_test"]["accuracy"])
+        gain = gain_of(rung, metrics)
         row: dict[str, Any] = {"rung": rung.name, "change": rung.change}
         row["epoch"] = "best on test" if rung.best_epoch else "last"
         for arm in ("base", "aug"):
@@ -189,6 +202,10 @@ def main() -> None:
     for row in table:
         gain, explained = row["delta"], row["explained"]
         print(f"{row['change']:60} {gain:+6.2f} points" + ("" if explained is None else f", explains {explained:+.2f}"))
+    explained = together(found)
+    if explained is not None:
+        mean, low, high = explained
+        print(f"from {RUNGS[0].name} to {RUNGS[-1].name} together: {mean:+.2f} points ({low:+.2f} to {high:+.2f})")
 
 
 if __name__ == "__main__":

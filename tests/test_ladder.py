@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from benchmarks import ladder
-from benchmarks.ladder import RUNGS, Estimate, Finished, changed, finished, network, rows
+from benchmarks.ladder import RUNGS, Estimate, Finished, changed, finished, network, rows, together
 from soundaug.params import Params, load_params, parse_params
 from soundaug.running.errors import StudyError
 
@@ -255,8 +255,20 @@ def test_what_each_rung_explains(params: dict[str, Params]) -> None:
     assert (table[1]["clips"], table[1]["generated_per_class"], table[1]["generator_steps"]) == (2598, 22, 800)
     whole = rows({name: Finished(metrics(0.5, 0.01, 0.02), params[name]) for name in EXPERIMENTS}, published)
     assert sum(row["explained"] for row in whole[1:]) + whole[-1]["delta"] == pytest.approx(5.04)
+    assert sum(row["explained"] for row in whole[2:]) == pytest.approx(1.0)
     assert whole[-1]["network"] == "stand-in: 16-32-64, 3x3, pooled by 2, batch norm"
     assert network(published, published) == "published"
+
+
+def test_what_all_changes_explain_together(params: dict[str, Params]) -> None:
+    found = {
+        "published": Finished(metrics(0.5, 0.02, 0.04), params["published"]),
+        "study": Finished(metrics(0.4, 0.005, 0.01), params["study"]),
+    }
+    # at the best epoch less at the last
+    assert together(found) == pytest.approx((3.5, 3.5 - math.hypot(2, 2), 3.5 + math.hypot(4, 1)))
+    for name in found:
+        assert together({name: found[name]}) is None
 
 
 def keep(folder: Path, name: str, params: Params, **figures: float) -> None:
@@ -284,7 +296,12 @@ def test_table_and_picture_are_written(
         "last_epoch,best epoch on test -> last epoch,last,50.0,49.0,-1.0,-2.0,1.0,4.0,2.0,8.0,5.0,"
     )
     assert (tmp_path / "ladder.png").read_bytes().startswith(b"\x89PNG")
-    assert "best epoch on test -> last epoch" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "best epoch on test -> last epoch" in printed
+    assert "together" not in printed
+    keep(tmp_path, "study", params["study"], delta=0.01)
+    ladder.main()
+    assert capsys.readouterr().out.endswith("from published to study together: +3.00 points (+0.17 to +7.12)\n")
 
 
 def test_rungs_that_differ_in_more_are_refused(tmp_path: Path, params: dict[str, Params]) -> None:
