@@ -138,13 +138,13 @@ def network(settings: Classifier, published: Classifier) -> str:
 
 
 def gain_of(rung: Rung, metrics: Mapping[str, Any]) -> Estimate:
-    """Aug minus base, at the epoch that the rung reads."""
+    """Aug minus base in percentage points, at the epoch that the rung reads."""
     delta = metrics["delta"]
     return Estimate.of((delta["best_epoch_on_test"] if rung.best_epoch else delta)["accuracy"])
 
 
 def together(found: Mapping[str, Finished], rungs: Sequence[Rung] = RUNGS) -> Estimate | None:
-    """What the changes after the first rung explain together: its gain less the last one's; None without either."""
+    """Points that the changes after the first rung explain together: its gain less the last's; None without either."""
     first, last = rungs[0], rungs[-1]
     if first.experiment not in found or last.experiment not in found:
         return None

@@ -38,7 +38,12 @@ def plot_recordings(path: Path, points: Sequence[Mapping[str, Any]]) -> None:
         x = part["recordings"] * 1.02**index  # side by side
         axes.errorbar(x, part["mean"], _whiskers(part), marker="o", label=arm)
     shares = sorted(table["recordings"].unique())
-    axes.set(xscale="log", xlabel="share of the training recordings, %", ylabel="accuracy, %", xticks=shares)
+    axes.set(
+        xscale="log",
+        xlabel="share of the training recordings, %",
+        ylabel="accuracy, %, with 95 % interval",
+        xticks=shares,
+    )
     axes.set_xticklabels([f"{share:g}" for share in shares])
     axes.set_xlim(shares[0] / 2, 2 * shares[-1])  # arms of one share stay beside its tick
     axes.minorticks_off()
@@ -53,7 +58,8 @@ def plot_clips(path: Path, points: Sequence[Mapping[str, Any]]) -> None:
     figure, axes = plt.subplots(figsize=(6, 3.5), layout="constrained")
     axes.errorbar(table["clips"], table["mean"], _whiskers(table), marker="o", capsize=3)
     axes.axhline(0, color="grey", linewidth=1)
-    axes.set(xscale="log", xlabel="generated clips per class", ylabel="aug minus base, points", xticks=table["clips"])
+    gain = "aug minus base, points,\nwith 95 % interval"
+    axes.set(xscale="log", xlabel="generated clips per class", ylabel=gain, xticks=table["clips"])
     axes.set_xticklabels([str(count) for count in table["clips"]])
     axes.minorticks_off()
     sns.despine(figure)
@@ -61,7 +67,10 @@ def plot_clips(path: Path, points: Sequence[Mapping[str, Any]]) -> None:
 
 
 def plot_tested(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Gain of every arm over base on the test folds with its interval, a panel a share of the recordings and kind."""
+    """Gain of every arm over base on the test folds, points with 95 % interval; a panel a share of recordings and kind.
+
+    ``rows`` are those of ``benchmarks.tested.table``.
+    """
     table = pd.DataFrame([row for row in rows if row["arm"] != "base"])
     for name, column in (("mean", "gain"), ("low", "gain_low"), ("high", "gain_high")):
         table[name] = table[column].astype(float)
@@ -80,11 +89,13 @@ def plot_tested(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
             row = part[part["arm"] == arm]
             axes.errorbar(row["mean"], [place] * len(row), xerr=_whiskers(row), fmt="o", color=f"C{int(arm == 'aug')}")
         axes.axvline(0, color="grey", linewidth=0.8, linestyle=":")
-        axes.set(
-            title=f"{share} % of the recordings,\ngenerated clips {kind.replace('_', ' ')}",
-            xlabel="minus base, points",
-            yticks=range(len(arms)),
+        beside = "alone beside the real ones" if kind == "alone" else "on top of a control's"
+        folds, seeds = (part[column].iloc[0] for column in ("folds", "seeds"))
+        axes.set_title(
+            f"{share} % of the recordings; generated clips\n{beside}; test folds {folds}, {seeds} seeds",
+            fontsize="medium",
         )
+        axes.set(xlabel="accuracy minus base, points,\nwith 95 % interval", yticks=range(len(arms)))
         axes.set_yticklabels(arms if axes is panels[0][0] else [])
         axes.set_ylim(len(arms) - 0.5, -0.5)
     sns.despine(figure)

@@ -65,7 +65,7 @@ def table(rows: Sequence[Row]) -> list[dict[str, Any]]:
                 line |= points(name, estimate(cells, *pair) if pair in tests else None)
                 found = tests.get(pair, {"p": None, "p_sign_flip": None}) | {"p_holm": holm[name].get(arm)}
                 line |= {f"{name}_{test}": None if p is None else p_text(p) for test, p in found.items()}
-            line |= {"folds": " ".join(str(fold) for row in group for fold in row.params.folds)}
+            line |= {"folds": " ".join(map(str, sorted(fold for row in group for fold in row.params.folds)))}
             line |= {"seeds": len(params.seeds)} | judged_columns(group if arm == "aug" else [])
             lines.append(line)
     return lines
