@@ -66,6 +66,45 @@ def plot_clips(path: Path, points: Sequence[Mapping[str, Any]]) -> None:
     _save(path, figure)
 
 
+def plot_gains(path: Path, points: Sequence[Mapping[str, Any]]) -> None:
+    """Gain of every row of the search over base, points with 95 % interval; a panel a share of the recordings.
+
+    ``points`` are those of ``benchmarks.search.gain_points``.
+    """
+    table = pd.DataFrame(points)
+    shares = table.groupby("recordings")
+    sizes = [len(part) + 1.5 for _, part in shares]  # and the title
+    figure, panels = plt.subplots(
+        len(shares),
+        1,
+        figsize=(8, 0.27 * sum(sizes) + 1),
+        layout="constrained",
+        squeeze=False,
+        sharex=True,
+        height_ratios=sizes,
+    )
+    looks = {
+        "alone": ("C1", "generated clips"),
+        "on_top": ("C3", "those and a control's"),
+        "control": ("0.45", "a control's"),
+    }
+    for axes, (share, part) in zip(panels[:, 0], shares, strict=True):
+        part = part.reset_index(drop=True)
+        for kind, (color, label) in looks.items():
+            some = part[part["kind"] == kind]
+            axes.errorbar(some["mean"], some.index, xerr=_whiskers(some), fmt="o", color=color, label=label)
+        axes.axvline(0, color="grey", linewidth=0.8, linestyle=":")
+        axes.set_title(f"{share:g} % of the recordings", fontsize="medium", loc="left")
+        axes.set(yticks=range(len(part)), ylim=(len(part) - 0.5, -0.5))
+        axes.set_yticklabels(part["name"])
+    panels[-1, 0].set_xlabel(
+        "accuracy minus base, points, with 95 % interval\n(validation: one fold trains, others are tested)"
+    )
+    figure.legend(*panels[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=3, frameon=False)
+    sns.despine(figure)
+    _save(path, figure)
+
+
 def plot_tested(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     """Gain of every arm over base on the test folds, points with 95 % interval; a panel a share of recordings and kind.
 

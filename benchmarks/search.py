@@ -14,7 +14,7 @@ import yaml
 
 from benchmarks import cells
 from benchmarks.cells import Cells, estimate
-from benchmarks.plots import plot_clips, plot_recordings
+from benchmarks.plots import plot_clips, plot_gains, plot_recordings
 from soundaug.audit.checks import audit
 from soundaug.audit.near_duplicates import look_for
 from soundaug.folds.packed import fold_by_name
@@ -313,9 +313,28 @@ def curve_points(rows: Sequence[Row]) -> tuple[list[dict[str, Any]], list[dict[s
     return sorted(regimes, key=lambda point: point["recordings"]), sorted(clips, key=lambda point: point["clips"])
 
 
+def gain_points(rows: Sequence[Row]) -> list[dict[str, Any]]:
+    """What the picture of all rows shows: gains over base in points, by share of the recordings, the largest first.
+
+    A row's ``kind`` is its own; a control, which rows of a share have in common, stands there once, its ``kind`` is
+    "control".
+    """
+    found: dict[tuple[float, str], dict[str, Any]] = {}
+    for row in rows:
+        share = 100 * row.params.data.recordings_share
+        for arm in ("aug", *row.params.controls):
+            name, kind = (row.name, row.kind) if arm == "aug" else (arm, "control")
+            if (share, name) not in found:
+                mean, low, high = (100 * value for value in estimate(row.cells, arm, "base"))
+                found[share, name] = {"recordings": share, "name": name, "kind": kind}
+                found[share, name] |= {"mean": mean, "low": low, "high": high}
+    return sorted(found.values(), key=lambda point: (point["recordings"], -point["mean"], point["name"]))
+
+
 def write_report(rows: Sequence[Row]) -> None:
     """Write search.csv and the pictures that there are rows for."""
     write_table(KEPT / "search.csv", table(rows))
+    plot_gains(KEPT / "gains.png", gain_points(rows))
     regimes, clips = curve_points(rows)
     if regimes:
         plot_recordings(KEPT / "recordings.png", regimes)

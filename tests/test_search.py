@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -424,11 +425,29 @@ def test_rows_are_kept_tabled_and_chosen_from(tmp_path: Path, monkeypatch: pytes
         ("recordings50", "0.5", "5.00"),
     ]
     assert [lines[0][f"without_{fold}"] for fold in FOLDS] == ["1.00"] * 3
-    for name in ("recordings.png", "clips.png"):
+    for name in ("gains.png", "recordings.png", "clips.png"):
         assert (tmp_path / "reports/search" / name).read_bytes().startswith(b"\x89PNG")
     monkeypatch.setattr(sys, "argv", ["search", "choose", "--test", "10"])
     search.main()
     assert load_params(tmp_path / "reports/search/test_fold10_100_alone.yaml").generate.per_class == 25
+
+
+def test_the_picture_of_all_rows_shows_a_control_once_beside_rows_of_its_share() -> None:
+    shared = row("recordings100", everywhere(1), controls=["waveform"])
+    control = [cell | {"arm": "waveform"} for cell in shared.cells if cell["arm"] == "aug"]
+    shared = replace(shared, cells=[*shared.cells, *control])
+    on_top = row(
+        "on_waveform", everywhere(3), augmentation=AUGMENTATION | {"on_top_of": "waveform"}, controls=["waveform"]
+    )
+    on_top = replace(on_top, cells=[*on_top.cells, *control])
+    points = search.gain_points([shared, on_top, row("recordings10", everywhere(-2), share=0.1)])
+    assert [(point["recordings"], point["name"], point["kind"]) for point in points] == [
+        (10, "recordings10", "alone"),
+        (100, "on_waveform", "on_top"),
+        (100, "recordings100", "alone"),
+        (100, "waveform", "control"),
+    ]
+    assert [round(point["mean"], 6) for point in points] == [-2, 3, 1, 1]
 
 
 def test_the_columns_tell_every_setting() -> None:
