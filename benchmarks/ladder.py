@@ -22,7 +22,16 @@ PUBLISHED = Path("presets/published.yaml")
 COLUMNS = ["rung", "change", "epoch", "base", "aug", "delta", "delta_low", "delta_high"]
 COLUMNS += ["best_epoch_delta", "best_epoch_delta_low", "best_epoch_delta_high"]
 COLUMNS += ["explained", "explained_low", "explained_high"]
-COLUMNS += ["label_agreement", "network", "clips", "folds", "seeds", "generated_per_class", "generator_steps"]
+COLUMNS += [
+    "label_agreement",
+    "accuracy_score",
+    "network",
+    "clips",
+    "folds",
+    "seeds",
+    "generated_per_class",
+    "generator_steps",
+]
 NO_FIGURE = ("data.root", "leakage.")  # the folder's place, and what the audit bears
 PUBLISHED_BASE, PUBLISHED_AUG = 57.73, 62.77  # % (Y. Sharma, Studying Diffusion Model for Audio, 2023)
 
@@ -155,7 +164,8 @@ def rows(found: Mapping[str, Finished], published: Classifier, rungs: Sequence[R
     """The published figure and every rung that is finished: accuracies in percent, differences in points.
 
     ``label_agreement`` is the share of the generated clips that a classifier of the training folds takes for their own
-    class. ``explained`` is what the gain of the rung before is more than that of this one, left out where that rung is
+    class, ``accuracy_score`` the share of the test clips that a classifier of the generated clips alone has right (one
+    seed, last epoch); both hear the rung's own features. ``explained`` is what the gain of the rung before is more than that of this one, left out where that rung is
     not finished: over a whole ladder these sum up, with the last gain, to the published one.
     """
     gain = Estimate(*(3 * [PUBLISHED_AUG - PUBLISHED_BASE]))
@@ -178,7 +188,7 @@ def rows(found: Mapping[str, Finished], published: Classifier, rungs: Sequence[R
         row |= gain.cells("delta") | best.cells("best_epoch_delta")
         row |= (before - gain).cells("explained") if before is not None else {}
         row |= {
-            "label_agreement": metrics.get("generator", {}).get("label_agreement"),
+            **{name: metrics.get("generator", {}).get(name) for name in ("label_agreement", "accuracy_score")},
             "network": network(params.classifier, published),
             "clips": metrics["corpus"]["clips"],
             "folds": len(params.folds),
