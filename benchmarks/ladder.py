@@ -165,8 +165,9 @@ def rows(found: Mapping[str, Finished], published: Classifier, rungs: Sequence[R
 
     ``label_agreement`` is the share of the generated clips that a classifier of the training folds takes for their own
     class, ``accuracy_score`` the share of the test clips that a classifier of the generated clips alone has right (one
-    seed, last epoch); both hear the rung's own features. ``explained`` is what the gain of the rung before is more than that of this one, left out where that rung is
-    not finished: over a whole ladder these sum up, with the last gain, to the published one.
+    seed, last epoch); both hear the rung's own features. ``explained`` is what the gain of the rung before is more than
+    that of this one, left out where that rung is not finished: over a whole ladder these sum up, with the last gain, to
+    the published one.
     """
     gain = Estimate(*(3 * [PUBLISHED_AUG - PUBLISHED_BASE]))
     table: list[dict[str, Any]] = [{"rung": "as_published", "change": "as published", "epoch": "best on test"}]
