@@ -4,6 +4,7 @@ Called by benchmarks/search.sh and benchmarks/tested.sh; docs/search.md says how
 """
 
 import argparse
+import itertools
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -313,6 +314,31 @@ def curve_points(rows: Sequence[Row]) -> tuple[list[dict[str, Any]], list[dict[s
     return sorted(regimes, key=lambda point: point["recordings"]), sorted(clips, key=lambda point: point["clips"])
 
 
+def more_recordings(rows: Sequence[Row]) -> list[str]:
+    """What further recordings are worth: a sentence for each share of REGIMES' rows, base there less base at the next.
+
+    The same folds are tested, and seeds and recordings of both shares drawn together (``cells.draw``).
+    """
+    regimes = sorted(
+        (row for row in rows if row.name.startswith(REGIMES)), key=lambda row: row.params.data.recordings_share
+    )
+    sentences = []
+    for fewer, more in itertools.pairwise(regimes):
+        both = [
+            dict(cell) | {"arm": name}
+            for name, row in (("fewer", fewer), ("more", more))
+            for cell in row.cells
+            if cell["arm"] == "base"
+        ]
+        mean, low, high = (100 * value for value in estimate(both, "more", "fewer"))
+        shares = [f"{100 * row.params.data.recordings_share:g}" for row in (more, fewer)]
+        sentences.append(
+            f"base with {shares[0]} % of the recordings minus base with {shares[1]} %: {mean:+.1f} points "
+            f"({low:+.1f} to {high:+.1f})"
+        )
+    return sentences
+
+
 def gain_points(rows: Sequence[Row]) -> list[dict[str, Any]]:
     """What the picture of all rows shows: gains over base in points, by share of the recordings, the largest first.
 
@@ -347,7 +373,9 @@ def main() -> None:
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("check", help="rows on stdin; prints those to run").add_argument("rows", nargs="*")
     commands.add_parser("keep", help="the last run's figures; its settings on stdin").add_argument("row")
-    commands.add_parser("table", help="search.csv and the pictures of all rows kept")
+    commands.add_parser(
+        "table", help="search.csv and the pictures of all rows kept; prints what further recordings are worth"
+    )
     chooser = commands.add_parser("choose", help="write the params to run once on a test fold")
     chooser.add_argument("--test", type=int, required=True, help="the test fold")
     chooser.add_argument("--validation", type=int, nargs="+", help="folds to choose by; default: all others")
@@ -361,7 +389,10 @@ def main() -> None:
     elif args.command == "keep":
         keep(args.row, sys.stdin.read())
     elif args.command == "table":
-        write_report(load_rows())
+        rows = load_rows()
+        write_report(rows)
+        for sentence in more_recordings(rows):
+            print(sentence)
     else:
         rows = load_rows()
         folds = {int(cell[place]) for row in rows for cell in row.cells for place in ("trained", "tested")}

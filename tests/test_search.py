@@ -450,6 +450,15 @@ def test_the_picture_of_all_rows_shows_a_control_once_beside_rows_of_its_share()
     assert [round(point["mean"], 6) for point in points] == [-2, 3, 1, 1]
 
 
+def test_what_further_recordings_are_worth() -> None:
+    few, many = row("recordings10", everywhere(0), share=0.1), row("recordings100", everywhere(0))
+    right = {"base": "9", "aug": "0"}  # of 10 clips of each recording, in place of 5
+    many = replace(many, cells=[{**cell, "right": right[cell["arm"]]} for cell in many.cells])
+    told = ["base with 100 % of the recordings minus base with 10 %: +40.0 points (+40.0 to +40.0)"]
+    assert search.more_recordings([many, few, row("clips25", everywhere(9))]) == told
+    assert search.more_recordings([few]) == []
+
+
 def test_the_columns_tell_every_setting() -> None:
     lines = table([row("a", everywhere(1), 25), row("b", everywhere(2), 50)])
     settings = list(lines[0])[1 : list(lines[0]).index("base")]
