@@ -74,6 +74,12 @@ def run_deviation(found: Blocks) -> float | None:
     return float(np.sqrt(squares / free)) if free else None
 
 
+def seed_deviation(found: Blocks) -> float | None:
+    """Standard deviation over seeds of the mean over cells, 0..1; all cells have the same seeds. None for one seed."""
+    means = np.mean([hits.sum(axis=1) / sizes.sum() for sizes, hits in found.values()], axis=0)
+    return float(means.std(ddof=1)) if len(means) > 1 else None
+
+
 def draw(found: Blocks, resamples: int, rng: np.random.Generator, *, fixed_runs: bool = False) -> Floats:
     """Bootstrap draws [resamples] of the mean over cells: of the recordings tested and of the runs, each on its own.
 

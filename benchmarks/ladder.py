@@ -22,16 +22,8 @@ PUBLISHED = Path("presets/published.yaml")
 COLUMNS = ["rung", "change", "epoch", "base", "aug", "delta", "delta_low", "delta_high"]
 COLUMNS += ["best_epoch_delta", "best_epoch_delta_low", "best_epoch_delta_high"]
 COLUMNS += ["explained", "explained_low", "explained_high"]
-COLUMNS += [
-    "label_agreement",
-    "accuracy_score",
-    "network",
-    "clips",
-    "folds",
-    "seeds",
-    "generated_per_class",
-    "generator_steps",
-]
+COLUMNS += ["label_agreement", "accuracy_score"]
+COLUMNS += ["network", "clips", "folds", "seeds", "generated_per_class", "generator_steps"]
 NO_FIGURE = ("data.root", "leakage.")  # the folder's place, and what the audit bears
 PUBLISHED_BASE, PUBLISHED_AUG = 57.73, 62.77  # % (Y. Sharma, Studying Diffusion Model for Audio, 2023)
 

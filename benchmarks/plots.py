@@ -268,7 +268,7 @@ def plot_ladder(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
         right.plot(row.delta, place, marker="o", color="black", clip_on=False)
         right.annotate(f"{row.delta:+.1f}{ends}", (1.01, place), xycoords=("axes fraction", "data"), va="center")
     right.axvline(0, color="grey", linewidth=0.8, linestyle=":")
-    right.set(xlabel="augmented minus base, points, with its interval\n(bars: what a change takes or gives)")
+    right.set(xlabel="augmented minus base, points, with its 95 % interval\n(bars: what a change takes or gives)")
     sns.despine(figure)
     _save(path, figure)
 

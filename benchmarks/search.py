@@ -4,7 +4,6 @@ Called by benchmarks/search.sh and benchmarks/tested.sh; docs/search.md says how
 """
 
 import argparse
-import itertools
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -251,6 +250,7 @@ def write_choice(
 def table(rows: Sequence[Row]) -> list[dict[str, Any]]:
     """A line a row: what any row sets, aug and base, differences in points with intervals, clips as judged (JUDGED).
 
+    ``base_seed_sd`` and ``aug_seed_sd`` are points of standard deviation over seeds (``cells.seed_deviation``),
     ``gain_run_sd`` is the standard deviation of the gain among runs of one training fold (``cells.run_deviation``),
     ``without_<fold>`` the gain in the cells that the choice for that test fold looks at.
     """
@@ -261,6 +261,7 @@ def table(rows: Sequence[Row]) -> list[dict[str, Any]]:
         line: dict[str, Any] = {"row": row.name} | {key: _value(row, key) for key in keys}
         for arm in ("base", "aug"):
             line[arm] = f"{estimate(row.cells, arm, None)[0]:.4f}"
+            line |= {f"{arm}_seed_sd": seed_sd(row.cells, arm)}
         line |= points("gain", estimate(row.cells, "aug", "base"))
         spread = cells.run_deviation(cells.blocks(row.cells, "aug", "base"))
         line["gain_run_sd"] = None if spread is None else f"{100 * spread:.2f}"
@@ -275,6 +276,12 @@ def table(rows: Sequence[Row]) -> list[dict[str, Any]]:
         line |= judged_columns([row])
         lines.append(line)
     return lines
+
+
+def seed_sd(found: Cells, arm: str) -> str | None:
+    """Standard deviation over seeds of an arm's mean over cells, in points; empty with a single seed."""
+    spread = cells.seed_deviation(cells.blocks(found, arm))
+    return None if spread is None else f"{100 * spread:.2f}"
 
 
 def judged_columns(rows: Sequence[Row]) -> dict[str, str | None]:
@@ -314,29 +321,29 @@ def curve_points(rows: Sequence[Row]) -> tuple[list[dict[str, Any]], list[dict[s
     return sorted(regimes, key=lambda point: point["recordings"]), sorted(clips, key=lambda point: point["clips"])
 
 
-def more_recordings(rows: Sequence[Row]) -> list[str]:
-    """What further recordings are worth: a sentence for each share of REGIMES' rows, base there less base at the next.
+def compare(rows: Sequence[Row], name: str, other: str, arm: str) -> str:
+    """An arm of a row less the same arm of another, mean over their cells in points with its interval, as a sentence.
 
-    The same folds are tested, and seeds and recordings of both shares drawn together (``cells.draw``).
+    Recordings and runs of both are drawn together (``cells.draw``). StudyError for a row that is not kept, an arm that
+    one of them has not, or rows whose cells and seeds are not the same.
     """
-    regimes = sorted(
-        (row for row in rows if row.name.startswith(REGIMES)), key=lambda row: row.params.data.recordings_share
-    )
-    sentences = []
-    for fewer, more in itertools.pairwise(regimes):
-        both = [
-            dict(cell) | {"arm": name}
-            for name, row in (("fewer", fewer), ("more", more))
-            for cell in row.cells
-            if cell["arm"] == "base"
-        ]
-        mean, low, high = (100 * value for value in estimate(both, "more", "fewer"))
-        shares = [f"{100 * row.params.data.recordings_share:g}" for row in (more, fewer)]
-        sentences.append(
-            f"base with {shares[0]} % of the recordings minus base with {shares[1]} %: {mean:+.1f} points "
-            f"({low:+.1f} to {high:+.1f})"
-        )
-    return sentences
+    kept = {row.name: row for row in rows}
+    both: list[Mapping[str, str]] = []
+    places = []
+    for one in (name, other):
+        if one not in kept:
+            raise StudyError(f"search: found the row {one}, wanted one of: {' '.join(kept)}")
+        found = [cell for cell in kept[one].cells if cell["arm"] == arm]
+        if not found:
+            raise StudyError(
+                f"search: row {one}: found the arm {arm}, wanted one of: {' '.join(kept[one].params.arms)}"
+            )
+        places.append({tuple(cell[key] for key in ("trained", "tested", "seed", "fs_id", "clips")) for cell in found})
+        both += [{**cell, "arm": one} for cell in found]
+    if places[0] != places[1]:
+        raise StudyError(f"search: rows {name}, {other}: found other folds, seeds or recordings, wanted the same")
+    mean, low, high = (100 * value for value in estimate(both, name, other))
+    return f"{arm} of {name} minus {arm} of {other}: {mean:+.2f} points ({low:+.2f} to {high:+.2f})"
 
 
 def gain_points(rows: Sequence[Row]) -> list[dict[str, Any]]:
@@ -364,7 +371,7 @@ def write_report(rows: Sequence[Row]) -> None:
     regimes, clips = curve_points(rows)
     if regimes:
         plot_recordings(KEPT / "recordings.png", regimes)
-    if clips:
+    if len(clips) > 1:
         plot_clips(KEPT / "clips.png", clips)
 
 
@@ -373,9 +380,11 @@ def main() -> None:
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("check", help="rows on stdin; prints those to run").add_argument("rows", nargs="*")
     commands.add_parser("keep", help="the last run's figures; its settings on stdin").add_argument("row")
-    commands.add_parser(
-        "table", help="search.csv and the pictures of all rows kept; prints what further recordings are worth"
-    )
+    commands.add_parser("table", help="search.csv and the pictures of all rows kept")
+    comparer = commands.add_parser("compare", help="an arm of a row less the same arm of another, with its interval")
+    comparer.add_argument("row")
+    comparer.add_argument("other")
+    comparer.add_argument("--arm", default="aug")
     chooser = commands.add_parser("choose", help="write the params to run once on a test fold")
     chooser.add_argument("--test", type=int, required=True, help="the test fold")
     chooser.add_argument("--validation", type=int, nargs="+", help="folds to choose by; default: all others")
@@ -389,10 +398,9 @@ def main() -> None:
     elif args.command == "keep":
         keep(args.row, sys.stdin.read())
     elif args.command == "table":
-        rows = load_rows()
-        write_report(rows)
-        for sentence in more_recordings(rows):
-            print(sentence)
+        write_report(load_rows())
+    elif args.command == "compare":
+        print(compare(load_rows(), args.row, args.other, args.arm))
     else:
         rows = load_rows()
         folds = {int(cell[place]) for row in rows for cell in row.cells for place in ("trained", "tested")}

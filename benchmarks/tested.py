@@ -12,7 +12,7 @@ import numpy as np
 
 from benchmarks.cells import Cells, blocks, estimate, fold_means
 from benchmarks.plots import plot_tested
-from benchmarks.search import TESTED, Row, judged_columns, load_rows, points
+from benchmarks.search import TESTED, Row, judged_columns, load_rows, points, seed_sd
 from soundaug.reporting.evaluation import p_text
 from soundaug.running.errors import StudyError, run_stage
 from soundaug.running.outputs import write_table
@@ -44,9 +44,10 @@ def regimes(rows: Sequence[Row]) -> list[list[Row]]:
 def table(rows: Sequence[Row]) -> list[dict[str, Any]]:
     """A line an arm and regime, in percent and points with 95 % intervals (``cells.draw``), and p-values over folds.
 
-    ``accuracy`` is the mean over the tested folds and seeds, ``gain`` its difference to base, ``aug_over`` what aug has
-    more than the arm. ``p`` are of the corrected t-test, ``p_holm`` over the controls, ``p_sign_flip`` of the sign
-    flips. Aug's line tells what its clips were judged to be (``search.JUDGED``).
+    ``accuracy`` is the mean over the tested folds and seeds, ``seed_sd`` its standard deviation over seeds in points,
+    ``gain`` its difference to base, ``aug_over`` what aug has more than the arm. ``p`` are of the corrected t-test,
+    ``p_holm`` over the controls, ``p_sign_flip`` of the sign flips. Aug's line tells what its clips were judged to be
+    (``search.JUDGED``).
     """
     lines = []
     for group in regimes(rows):
@@ -61,6 +62,7 @@ def table(rows: Sequence[Row]) -> list[dict[str, Any]]:
         for arm in params.arms:
             line: dict[str, Any] = {"recordings": f"{100 * params.data.recordings_share:g}", "kind": group[0].kind}
             line |= {"arm": arm} | points("accuracy", estimate(cells, arm, None))
+            line |= {"seed_sd": seed_sd(cells, arm)}
             for name, pair in (("gain", (arm, "base")), ("aug_over", ("aug", arm))):
                 line |= points(name, estimate(cells, *pair) if pair in tests else None)
                 found = tests.get(pair, {"p": None, "p_sign_flip": None}) | {"p_holm": holm[name].get(arm)}

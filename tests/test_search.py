@@ -16,7 +16,7 @@ from fake_study import fake_params, fake_study, read_csv
 
 from benchmarks import search
 from benchmarks import tested as tested_folds
-from benchmarks.cells import COLUMNS, cell_rows, draw, estimate, run_deviation
+from benchmarks.cells import COLUMNS, cell_rows, draw, estimate, run_deviation, seed_deviation
 from benchmarks.search import Row, check, choose, params_to_test, table, validation_cells
 from soundaug.folds.packed import fold_by_name
 from soundaug.params import load_params, parse_params
@@ -413,8 +413,8 @@ def test_rows_are_kept_tabled_and_chosen_from(tmp_path: Path, monkeypatch: pytes
     assert load_params(kept / "params.yaml") == params
     assert len(read_csv(kept / "cells.csv")) == 144
     assert json.loads((kept / "metrics.json").read_text())["generator"]["label_agreement"] == 0.9
-    for name, gain in (("clips25", 1), ("recordings50", 5)):
-        made = row(name, everywhere(gain), 25, share=0.5 if name == "recordings50" else 1.0)
+    for name, gain, clips in (("clips25", 1, 25), ("clips50", 1, 50), ("recordings50", 5, 25)):
+        made = row(name, everywhere(gain), clips, share=0.5 if name == "recordings50" else 1.0)
         put(tmp_path / "reports/search" / name, made)
     (kept / "cells.csv").unlink()  # of a study of held-out folds: no row of the search
     monkeypatch.setattr(sys, "argv", ["search", "table"])
@@ -422,6 +422,7 @@ def test_rows_are_kept_tabled_and_chosen_from(tmp_path: Path, monkeypatch: pytes
     lines = read_csv(tmp_path / "reports/search/search.csv")
     assert [(line["row"], line["data.recordings_share"], line["gain"]) for line in lines] == [
         ("clips25", "1.0", "1.00"),
+        ("clips50", "1.0", "1.00"),
         ("recordings50", "0.5", "5.00"),
     ]
     assert [lines[0][f"without_{fold}"] for fold in FOLDS] == ["1.00"] * 3
@@ -450,13 +451,38 @@ def test_the_picture_of_all_rows_shows_a_control_once_beside_rows_of_its_share()
     assert [round(point["mean"], 6) for point in points] == [-2, 3, 1, 1]
 
 
-def test_what_further_recordings_are_worth() -> None:
+def test_an_arm_of_two_rows_is_compared() -> None:
     few, many = row("recordings10", everywhere(0), share=0.1), row("recordings100", everywhere(0))
     right = {"base": "9", "aug": "0"}  # of 10 clips of each recording, in place of 5
     many = replace(many, cells=[{**cell, "right": right[cell["arm"]]} for cell in many.cells])
-    told = ["base with 100 % of the recordings minus base with 10 %: +40.0 points (+40.0 to +40.0)"]
-    assert search.more_recordings([many, few, row("clips25", everywhere(9))]) == told
-    assert search.more_recordings([few]) == []
+    assert search.compare([few, many], "recordings100", "recordings10", "base") == (
+        "base of recordings100 minus base of recordings10: +40.00 points (+40.00 to +40.00)"
+    )
+    assert "aug of recordings10 minus aug of recordings100: +50.00 " in search.compare(
+        [few, many], few.name, many.name, "aug"
+    )
+
+
+@pytest.mark.parametrize(
+    ("other", "arm", "message"),
+    [
+        ("c", "aug", "found the row c, wanted one of: a b"),
+        ("b", "mixup", "row a: found the arm mixup, wanted one of: base aug"),
+        ("b", "aug", "rows a, b: found other folds, seeds or recordings, wanted the same"),
+    ],
+)
+def test_rows_that_cannot_be_compared(other: str, arm: str, message: str) -> None:
+    rows = [row("a", everywhere(0)), row("b", {(1, 2): 0})]
+    with pytest.raises(StudyError, match=message):
+        search.compare(rows, "a", other, arm)
+
+
+def test_the_spread_over_seeds_by_hand() -> None:
+    runs = np.array([[6.0, 2.0], [4.0, 0.0]])  # two seeds, 10 clips: 0.8 and 0.4 right
+    assert seed_deviation({(1, 2): (np.array([5.0, 5.0]), runs)}) == pytest.approx(0.4 / np.sqrt(2))
+    assert seed_deviation({(1, 2): (np.array([5.0, 5.0]), runs[:1])}) is None
+    # The other cell takes back what the first gives: no spread is left of the mean.
+    assert seed_deviation({(1, 2): (np.array([5.0, 5.0]), runs), (2, 1): (np.array([5.0, 5.0]), runs[::-1])}) == 0
 
 
 def test_the_columns_tell_every_setting() -> None:
