@@ -1,11 +1,14 @@
 """Cells of the search: clips and hits by arm, fold trained on, fold tested, seed and recording; their intervals."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from soundaug.reporting.evaluation import Study
+from soundaug.running.errors import StudyError
+from soundaug.running.outputs import read_rows
 from soundaug.statistics import stats
 from soundaug.statistics.stats import Floats
 
@@ -26,6 +29,30 @@ def cell_rows(study: Study, fold_of: Mapping[str, int]) -> list[dict[str, Any]]:
                     counts[0] += 1
                     counts[1] += hit
     return [dict(zip(COLUMNS, (*key, *counts), strict=True)) for key, counts in rows.items()]
+
+
+def read_cells(path: Path) -> Cells:
+    """The table of `cell_rows`; StudyError where hits are no number of a recording's clips, or where a run lacks some.
+
+    All runs, an arm with a seed, that test a fold have the same clips.
+    """
+    rows = read_rows(path, COLUMNS)
+    of_run: dict[tuple[str, ...], set[tuple[str, str]]] = {}
+    for number, row in enumerate(rows, start=2):
+        clips, right = row["clips"], row["right"]
+        if not (clips.isdecimal() and right.isdecimal() and int(right) <= int(clips)):
+            raise StudyError(f"{path} line {number}: found {right} right of {clips} clips, wanted a part of them")
+        run = row["tested"], row["arm"], row["trained"], row["seed"]
+        of_run.setdefault(run, set()).add((row["fs_id"], clips))
+    of_fold: dict[str, set[tuple[str, str]]] = {}
+    for (tested, arm, trained, seed), found in of_run.items():
+        wanted = of_fold.setdefault(tested, found)
+        if found != wanted:
+            raise StudyError(
+                f"{path}: fold {tested}: found other clips for {arm}, trained on {trained}, seed {seed}, "
+                "wanted the same for every run"
+            )
+    return rows
 
 
 def blocks(cells: Cells, arm: str, base: str | None = None) -> Blocks:
@@ -58,6 +85,12 @@ def fold_means(found: Blocks) -> Floats:
     means = cell_means(found)
     folds = sorted({tested for _, tested in means})
     return np.array([np.mean([mean for (_, tested), mean in means.items() if tested == fold]) for fold in folds])
+
+
+def run_means(found: Blocks) -> dict[tuple[int, int], float]:
+    """Every run's mean by the fold tested, which a single fold or all others train for, and the place of its seed."""
+    means = {place: hits.sum(axis=1) / sizes.sum() for place, (sizes, hits) in found.items()}
+    return {(tested, seed): float(value) for (_, tested), row in means.items() for seed, value in enumerate(row)}
 
 
 def run_deviation(found: Blocks) -> float | None:

@@ -7,12 +7,14 @@ ladder.png beside them.
 import argparse
 import itertools
 import math
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from benchmarks.plots import plot_ladder
+from benchmarks.settings import named_params
 from soundaug.params import Classifier, Params, load_params
 from soundaug.running.errors import StudyError, run_stage
 from soundaug.running.outputs import read_json, write_table
@@ -194,8 +196,26 @@ def rows(found: Mapping[str, Finished], published: Classifier, rungs: Sequence[R
     return [{column: row.get(column) for column in COLUMNS} for row in table]
 
 
+def check(lines: Iterable[str], wanted: Sequence[str]) -> list[str]:
+    """The names of the rungs to run, all where none is ``wanted``; a line is a name and its settings.
+
+    StudyError for a name that is no rung's, a parameter that is not in the schema or a value that it does not take.
+    """
+    names = [named_params("ladder", "rung", line)[0] for line in lines]
+    for one in wanted:
+        if one not in names:
+            raise StudyError(f"ladder: found the rung {one}, wanted one of: {' '.join(names)}")
+    return [name for name in names if not wanted or name in wanted]
+
+
 def main() -> None:
-    argparse.ArgumentParser(description=__doc__).parse_args()
+    parser = argparse.ArgumentParser(description=__doc__)
+    commands = parser.add_subparsers(dest="command")
+    commands.add_parser("check", help="rungs on stdin; prints those to run").add_argument("rungs", nargs="*")
+    args = parser.parse_args()
+    if args.command == "check":
+        print("\n".join(check(sys.stdin, args.rungs)))
+        return
     found = finished(LADDER)
     if not found:
         raise StudyError(f"{LADDER}: found no finished rung, wanted one or more (sh benchmarks/ladder.sh FOLDER)")

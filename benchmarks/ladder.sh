@@ -9,17 +9,6 @@
 set -euf
 folder=${1:?"the folder in UrbanSound8K's layout, folds 1, 2 and 10"}
 shift
-rungs="published official log equal_steps own_generator matched level whole_clip study"
-for name in "$@"; do
-    case " $rungs " in
-    *" $name "*) ;;
-    *)
-        echo "error: ladder: found the rung $name, wanted one of: $rungs" >&2
-        exit 1
-        ;;
-    esac
-done
-wanted=" ${*:-$rungs} "
 . "$(dirname "$0")/folder.sh"
 
 # The preset is presets/subset.yaml. Arms base and aug alone; music is there for the generator of the first rungs, so
@@ -27,12 +16,12 @@ wanted=" ${*:-$rungs} "
 common="controls=[] music.pieces=24 music.held_out_pieces=1 stylizer.autoencoder.steps=2
     stylizer.text.steps=2 stylizer.steps=2 stylize.judge_steps=2 stylize.samples=1 stylize.steps=2
     stylize.iterations=2 stylize.strengths=[0.5] stylize.strength=0.5"
-settings=$common
 
-rung() { # name, and what it changes of the rung before
-    name=$1
-    shift
-    settings="$settings $*"
+show() { # one line: its name and all its settings, what comes later wins
+    echo "$name" $settings ${LADDER_SETTINGS:-}
+}
+
+run() {
     case $wanted in *" $name "*) ;; *) return 0 ;; esac
     kept=reports/ladder/$name
     asked=$(printf '%s\n' $settings ${LADDER_SETTINGS:-})
@@ -57,31 +46,46 @@ rung() { # name, and what it changes of the rung before
     mv "$kept.partial" "$kept"
 }
 
+rung() { # name, and what it changes of the rung before
+    name=$1
+    shift
+    settings="$settings $*"
+    $each
+}
+
 # As published, but: three parts of three folds instead of ten of all, each held out once, so that the next rung trains
 # on as many clips; pooling, a quarter of the channels (a stand-in for a network too dear for two cores); as many
 # generated clips for each real one (22 a class here, 100 there); two seeds; and music of this project's own, learned by
 # a generator of its own.
-rung published data.split=random data.n_folds=3 'folds=[1,2,3]' \
-    features.clip_seconds=1.0 features.n_fft=1024 features.hop_length=512 features.scale=linear \
-    features.normalization=none \
-    generator.corpus=data/music generator.condition=none \
-    generate.per_class=22 'generate.alpha=[0.5]' generate.sampler=ddim generate.inversion=ddim generate.steps=50 \
-    generate.renormalize=false \
-    invert.method=griffin_lim invert.mel_inversion=nnls invert.iterations=32 invert.momentum=0.99 \
-    invert.stretch=2.0 invert.level_db=-19.0 \
-    classifier.kernel=5 classifier.padding=0 classifier.batch_norm=false \
-    training.steps=null training.epochs=50 training.batch_size=128 training.learning_rate=1.0e-3 \
-    training.weight_decay=0.0 training.schedule=constant training.average_decay=0.0 training.evaluations=50 \
-    training.precision=float32
-# The rung after this one, the last epoch instead of the best, is another figure of the same experiment.
-rung official data.split=official 'folds=[1,2,10]'
-rung log features.scale=log
-rung equal_steps training.steps=700 training.epochs=null # 50 epochs of the real clips
-rung own_generator generator.corpus=data/features generator.condition=class
-rung matched invert.stretch=1.0
-rung level invert.level_db=null
-rung whole_clip features.clip_seconds=4.0
-settings=$common
-rung study
+rungs() { # what is done with each, and then every rung
+    each=$1
+    settings=$common
+    rung published data.split=random data.n_folds=3 'folds=[1,2,3]' \
+        features.clip_seconds=1.0 features.n_fft=1024 features.hop_length=512 features.scale=linear \
+        features.normalization=none \
+        generator.corpus=data/music generator.condition=none \
+        generate.per_class=22 'generate.alpha=[0.5]' generate.sampler=ddim generate.inversion=ddim generate.steps=50 \
+        generate.renormalize=false \
+        invert.method=griffin_lim invert.mel_inversion=nnls invert.iterations=32 invert.momentum=0.99 \
+        invert.stretch=2.0 invert.level_db=-19.0 \
+        classifier.kernel=5 classifier.padding=0 classifier.batch_norm=false \
+        training.steps=null training.epochs=50 training.batch_size=128 training.learning_rate=1.0e-3 \
+        training.weight_decay=0.0 training.schedule=constant training.average_decay=0.0 training.evaluations=50 \
+        training.precision=float32
+    # The rung after this one, the last epoch instead of the best, is another figure of the same experiment.
+    rung official data.split=official 'folds=[1,2,10]'
+    rung log features.scale=log
+    rung equal_steps training.steps=700 training.epochs=null # 50 epochs of the real clips
+    rung own_generator generator.corpus=data/features generator.condition=class
+    rung matched invert.stretch=1.0
+    rung level invert.level_db=null
+    rung whole_clip features.clip_seconds=4.0
+    settings=$common
+    rung study
+}
 
+# Every rung is checked before any runs.
+names=$(rungs show | python -m benchmarks.ladder check "$@")
+wanted=" $(echo $names) "
+rungs run
 python -m benchmarks.ladder

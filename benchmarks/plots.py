@@ -31,23 +31,27 @@ def plot_factors(path: Path, rungs: Sequence[tuple[str, float]]) -> None:
 
 
 def plot_recordings(path: Path, points: Sequence[Mapping[str, Any]]) -> None:
-    """Accuracy with its interval against the share of the training recordings, a line an arm."""
-    figure, axes = plt.subplots(figsize=(7, 4), layout="constrained")
+    """Against the share of the training recordings: accuracy of base (left), gains of all other arms over it (right).
+
+    Both with 95 % intervals; ``points`` are those of ``benchmarks.search.curve_points``.
+    """
+    figure, (left, right) = plt.subplots(1, 2, figsize=(9.5, 4), layout="constrained")
     table = pd.DataFrame(points)
-    for index, (arm, part) in enumerate(table.groupby("arm", sort=False)):
-        x = part["recordings"] * 1.02**index  # side by side
-        axes.errorbar(x, part["mean"], _whiskers(part), marker="o", label=arm)
+    arms = table.groupby("arm", sort=False)
+    for index, (arm, part) in enumerate(arms):
+        axes = left if arm == "base" else right
+        x = part["recordings"] * 1.05 ** (index - (arms.ngroups - 1) / 2 if axes is right else 0)  # side by side
+        axes.errorbar(x, part["mean"], _whiskers(part), marker="o", color=f"C{index}", label=arm)
+    right.axhline(0, color="grey", linewidth=0.8, linestyle=":")
+    left.set_ylabel("accuracy of base, %, with 95 % interval")
+    right.set_ylabel("accuracy minus base, points, with 95 % interval")
     shares = sorted(table["recordings"].unique())
-    axes.set(
-        xscale="log",
-        xlabel="share of the training recordings, %",
-        ylabel="accuracy, %, with 95 % interval",
-        xticks=shares,
-    )
-    axes.set_xticklabels([f"{share:g}" for share in shares])
-    axes.set_xlim(shares[0] / 2, 2 * shares[-1])  # arms of one share stay beside its tick
-    axes.minorticks_off()
-    axes.legend(frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
+    for axes in (left, right):
+        axes.set(xscale="log", xlabel="share of the training recordings, %", xticks=shares)
+        axes.set_xticklabels([f"{share:g}" for share in shares])
+        axes.set_xlim(shares[0] / 1.5, 1.5 * shares[-1])  # arms of one share stay beside its tick
+        axes.minorticks_off()
+    right.legend(frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
     sns.despine(figure)
     _save(path, figure)
 
@@ -85,8 +89,8 @@ def plot_gains(path: Path, points: Sequence[Mapping[str, Any]]) -> None:
     )
     looks = {
         "alone": ("C1", "generated clips"),
-        "on_top": ("C3", "those and a control's"),
-        "control": ("0.45", "a control's"),
+        "on_top": ("C3", "generated clips and a control's"),
+        "control": ("0.45", "a control's clips"),
     }
     for axes, (share, part) in zip(panels[:, 0], shares, strict=True):
         part = part.reset_index(drop=True)
@@ -118,7 +122,7 @@ def plot_tested(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     figure, panels = plt.subplots(
         1,
         len(shares),
-        figsize=(2 + 3.5 * len(shares), 0.4 * len(arms) + 1.4),
+        figsize=(2 + 3.5 * len(shares), 0.4 * len(arms) + 1.6),
         layout="constrained",
         squeeze=False,
         sharex=True,
@@ -126,12 +130,15 @@ def plot_tested(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     for axes, ((share, kind), part) in zip(panels[0], shares, strict=True):
         for place, arm in enumerate(arms):
             row = part[part["arm"] == arm]
-            axes.errorbar(row["mean"], [place] * len(row), xerr=_whiskers(row), fmt="o", color=f"C{int(arm == 'aug')}")
+            color = "C1" if arm == "aug" else "0.45"
+            axes.errorbar(row["mean"], [place] * len(row), xerr=_whiskers(row), fmt="o", color=color)
+            if arm == "aug":  # for the eye to tell which controls are beyond it
+                axes.axvline(row["mean"].item(), color=color, linewidth=0.8, linestyle="--")
         axes.axvline(0, color="grey", linewidth=0.8, linestyle=":")
-        beside = "alone beside the real ones" if kind == "alone" else "on top of a control's"
+        beside = "generated clips" if kind == "alone" else "generated clips and a control's"
         folds, seeds = (part[column].iloc[0] for column in ("folds", "seeds"))
         axes.set_title(
-            f"{share} % of the recordings; generated clips\n{beside}; test folds {folds}, {seeds} seeds",
+            f"{share} % of the recordings\naug: {beside}\ntest folds {folds}, {seeds} seeds",
             fontsize="medium",
         )
         axes.set(xlabel="accuracy minus base, points,\nwith 95 % interval", yticks=range(len(arms)))
@@ -259,7 +266,10 @@ def plot_ladder(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
         if place == 0 or pd.isna(table["explained"][place]):
             continue
         change = gains[place] - gains[place - 1]
-        right.barh(place, change, left=gains[place - 1], height=0.55, color=less if change < 0 else more, alpha=0.5)
+        looks: dict[str, Any] = {"color": less if change < 0 else more, "label": "takes" if change < 0 else "gives"}
+        if place == 1:
+            looks = {"color": "0.6", "hatch": "//", "label": "not reproduced"}
+        right.barh(place, change, left=gains[place - 1], height=0.55, alpha=0.5, **looks)
         right.plot([gains[place - 1]] * 2, [place - 1, place], color="grey", linewidth=0.8)
     for place, row in enumerate(table.itertuples()):
         ends = "" if pd.isna(row.delta_low) else f" ({row.delta_low:+.1f} to {row.delta_high:+.1f})"
@@ -268,7 +278,10 @@ def plot_ladder(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
         right.plot(row.delta, place, marker="o", color="black", clip_on=False)
         right.annotate(f"{row.delta:+.1f}{ends}", (1.01, place), xycoords=("axes fraction", "data"), va="center")
     right.axvline(0, color="grey", linewidth=0.8, linestyle=":")
-    right.set(xlabel="augmented minus base, points, with its 95 % interval\n(bars: what a change takes or gives)")
+    right.set(xlabel="augmented minus base, points, with its 95 % interval")
+    handles, labels = right.get_legend_handles_labels()
+    once = dict(zip(labels, handles, strict=True))
+    right.legend(once.values(), once, title="a change", frameon=False, loc="upper left")
     sns.despine(figure)
     _save(path, figure)
 

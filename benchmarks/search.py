@@ -15,15 +15,17 @@ import yaml
 from benchmarks import cells
 from benchmarks.cells import Cells, estimate
 from benchmarks.plots import plot_clips, plot_gains, plot_recordings
+from benchmarks.settings import PRESET, asked_params, named_params
 from soundaug.audit.checks import audit
+from soundaug.audit.closeness import refuse, write_pairs
 from soundaug.audit.near_duplicates import look_for
+from soundaug.audit.normalisation import check_normalisation
 from soundaug.folds.packed import fold_by_name
 from soundaug.params import Params, load_params, parse_params
 from soundaug.reporting.evaluation import compute_metrics, load_study
 from soundaug.running.errors import StudyError, run_stage
-from soundaug.running.outputs import read_json, read_rows, whole, write_json, write_table
+from soundaug.running.outputs import read_json, whole, write_json, write_table
 
-PRESET = Path("presets/subset.yaml")
 DATA = Path("data")
 KEPT = Path("reports/search")
 TESTED = KEPT / "tested"  # what was run once on a test fold
@@ -83,12 +85,17 @@ class Row:
 def check(lines: Iterable[str], wanted: Sequence[str]) -> list[str]:
     """The names of the rows to run, all where none is ``wanted``; a line is a name and its settings.
 
-    StudyError for a name that is no row's, a parameter that is not in the schema or a value that it does not take.
+    StudyError for a name that is no row's, a parameter that is not in the schema or a value that it does not take, and
+    for folds or a way to hold them out that no choice can be made by.
     """
     names = []
+    folds = asked_params("search", []).folds
     for line in lines:
-        name, *settings = line.split()
-        asked_params(name, settings)
+        name, params = named_params("search", "row", line)
+        if params.data.held_out != "others":
+            raise StudyError(f"search: row {name}: found data.held_out {params.data.held_out}, wanted others")
+        if params.folds != folds:
+            raise StudyError(f"search: row {name}: found folds {params.folds}, wanted {folds} as in {PRESET}")
         names.append(name)
     for one in wanted:
         if one not in names:
@@ -96,34 +103,19 @@ def check(lines: Iterable[str], wanted: Sequence[str]) -> list[str]:
     return [name for name in names if not wanted or name in wanted]
 
 
-def asked_params(name: str, settings: Iterable[str]) -> Params:
-    """The preset with the ``settings`` of row ``name``; StudyError for one that the schema does not take."""
-    values = yaml.safe_load(PRESET.read_text(encoding="utf-8"))
-    for setting in settings:
-        _set(values, setting, name)
-    try:
-        return parse_params(values)
-    except StudyError as error:
-        raise StudyError(f"search: row {name}: {error}") from None
-
-
-def _set(values: dict[str, Any], setting: str, row: str) -> None:
-    key, _, text = setting.partition("=")
-    *sections, last = key.split(".")
-    section: Any = values
-    for part in sections:
-        section = section.get(part) if isinstance(section, dict) else None
-    if not isinstance(section, dict) or last not in section:
-        raise StudyError(f"search: row {row}: {key}: unknown parameter, wanted one of {PRESET}'s")
-    section[last] = yaml.safe_load(text)
-
-
 def keep(name: str, settings: str) -> None:
-    """Write what the last run came to into reports/search/``name``, as a whole."""
+    """Write what the last run came to into reports/search/``name``, as a whole.
+
+    StudyError for a leak, as of the stage audit, which the search's runs leave out.
+    """
     params = load_params()
     found = audit(DATA, params)
-    study = load_study(DATA, params)
+    check_normalisation(DATA, params)
     near = look_for(DATA, params)
+    named = Path(".scratch/near_duplicates.csv")
+    write_pairs(named, near)
+    refuse(near, params, named)
+    study = load_study(DATA, params)
     metrics = compute_metrics(study, params, DATA) | {"audit": found.metrics | near.metrics}
     metrics["test_train_ratio"] = sum(fold.test_train_ratio for fold in study.folds) / len(study.folds)
     if params.data.held_out == "others":
@@ -162,12 +154,12 @@ def load_rows(folder: Path = KEPT) -> list[Row]:
         row = path.parent
         settings = (row / "settings.txt").read_text(encoding="utf-8").split()
         params = load_params(row / "params.yaml")
-        if folder == KEPT and _what_counts(params) != _what_counts(asked_params(row.name, settings)):
+        if folder == KEPT and _what_counts(params) != _what_counts(asked_params(f"search: row {row.name}", settings)):
             raise StudyError(
                 f"{row}/params.yaml: found other params than {PRESET} with settings.txt: run the row again"
             )
         metrics = read_json(row / "metrics.json")
-        rows.append(Row(row.name, settings, params, read_rows(path, cells.COLUMNS), metrics))
+        rows.append(Row(row.name, settings, params, cells.read_cells(path), metrics))
     if not rows:
         script = "search.sh" if folder == KEPT else "tested.sh"
         raise StudyError(f"{folder}: found no finished row, wanted those of benchmarks/{script}")
@@ -183,6 +175,8 @@ def validation_cells(row: Row, test: int, validation: Sequence[int]) -> list[Map
 
     StudyError where ``test`` is among the validation folds, or where there is no such cell.
     """
+    if strange := sorted(set(validation) - set(row.params.folds)):
+        raise StudyError(f"search: row {row.name}: found validation fold {strange[0]}, wanted of {row.params.folds}")
     if test in validation:
         raise StudyError(f"search: found {test} as test fold and among the validation folds {list(validation)}")
     if row.params.data.held_out != "others":
@@ -307,12 +301,16 @@ def points(name: str, found: tuple[float, float, float] | None) -> dict[str, str
 
 
 def curve_points(rows: Sequence[Row]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """What the pictures show: accuracies of arms by share of the recordings, gains by clips per class; in percent."""
+    """What the pictures show, in percent and points with intervals.
+
+    By share of the recordings the accuracy of base and the gains of the other arms, by clips per class the gain of aug.
+    """
     regimes, clips = [], []
     for row in rows:
         if row.name.startswith(REGIMES):
             for arm in row.params.arms:
-                mean, low, high = (100 * value for value in estimate(row.cells, arm, None))
+                other = None if arm == "base" else "base"
+                mean, low, high = (100 * value for value in estimate(row.cells, arm, other))
                 share = 100 * row.params.data.recordings_share
                 regimes.append({"arm": arm, "recordings": share, "mean": mean, "low": low, "high": high})
         if row.name.startswith(CLIPS):
@@ -325,8 +323,10 @@ def compare(rows: Sequence[Row], name: str, other: str, arm: str) -> str:
     """An arm of a row less the same arm of another, mean over their cells in points with its interval, as a sentence.
 
     Recordings and runs of both are drawn together (``cells.draw``). StudyError for a row that is not kept, an arm that
-    one of them has not, or rows whose cells and seeds are not the same.
+    one of them has not, rows whose cells and seeds are not the same, and a row against itself.
     """
+    if name == other:
+        raise StudyError(f"search: found the row {name} twice, wanted two rows")
     kept = {row.name: row for row in rows}
     both: list[Mapping[str, str]] = []
     places = []
@@ -350,17 +350,18 @@ def gain_points(rows: Sequence[Row]) -> list[dict[str, Any]]:
     """What the picture of all rows shows: gains over base in points, by share of the recordings, the largest first.
 
     A row's ``kind`` is its own; a control, which rows of a share have in common, stands there once, its ``kind`` is
-    "control".
+    "control". So does a row whose clips another row has too, beside other controls.
     """
     found: dict[tuple[float, str], dict[str, Any]] = {}
     for row in rows:
         share = 100 * row.params.data.recordings_share
+        recipe = row.params.model_copy(update={"controls": []}).model_dump_json()
         for arm in ("aug", *row.params.controls):
-            name, kind = (row.name, row.kind) if arm == "aug" else (arm, "control")
-            if (share, name) not in found:
+            what = share, recipe if arm == "aug" else arm
+            if what not in found:
+                name, kind = (row.name, row.kind) if arm == "aug" else (arm, "control")
                 mean, low, high = (100 * value for value in estimate(row.cells, arm, "base"))
-                found[share, name] = {"recordings": share, "name": name, "kind": kind}
-                found[share, name] |= {"mean": mean, "low": low, "high": high}
+                found[what] = {"recordings": share, "name": name, "kind": kind, "mean": mean, "low": low, "high": high}
     return sorted(found.values(), key=lambda point: (point["recordings"], -point["mean"], point["name"]))
 
 
@@ -404,7 +405,7 @@ def main() -> None:
     else:
         rows = load_rows()
         folds = {int(cell[place]) for row in rows for cell in row.cells for place in ("trained", "tested")}
-        validation = args.validation or sorted(folds - {args.test})
+        validation = sorted(set(args.validation or folds - {args.test}))
         print(write_choice(rows, args.test, validation, args.recordings / 100, args.kind))
 
 

@@ -1,6 +1,7 @@
 """What the search chose, run once on the test folds: every arm's accuracy and gain there, and what diffusion is above.
 
-Reads the folders that benchmarks/tested.sh keeps in reports/search/tested; writes tested.csv and tested.png there.
+Reads the folders that benchmarks/tested.sh keeps in reports/search/tested; writes tested.csv, runs.csv and tested.png
+there.
 """
 
 import argparse
@@ -10,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.cells import Cells, blocks, estimate, fold_means
+from benchmarks.cells import Cells, blocks, estimate, fold_means, run_means
 from benchmarks.plots import plot_tested
 from benchmarks.search import TESTED, Row, judged_columns, load_rows, points, seed_sd
 from soundaug.reporting.evaluation import p_text
@@ -73,6 +74,22 @@ def table(rows: Sequence[Row]) -> list[dict[str, Any]]:
     return lines
 
 
+def runs(rows: Sequence[Row]) -> list[dict[str, Any]]:
+    """A line a regime, arm, test fold and seed: accuracy in percent, gain over base under the same seed in points."""
+    lines: list[dict[str, Any]] = []
+    for group in regimes(rows):
+        params = group[0].params
+        cells: Cells = [cell for row in group for cell in row.cells]
+        regime = {"recordings": f"{100 * params.data.recordings_share:g}", "kind": group[0].kind}
+        accuracy = {arm: run_means(blocks(cells, arm)) for arm in params.arms}
+        for arm in params.arms:
+            for (fold, seed), value in accuracy[arm].items():
+                run = {"arm": arm, "fold": fold, "seed": sorted(params.seeds)[seed], "accuracy": f"{100 * value:.2f}"}
+                gain = None if arm == "base" else f"{100 * (value - accuracy['base'][fold, seed]):.2f}"
+                lines.append(regime | run | {"gain": gain})
+    return lines
+
+
 def _compared(arms: Sequence[str]) -> list[tuple[str, str]]:
     return [(arm, "base") for arm in arms if arm != "base"] + [("aug", arm) for arm in arms if arm != "aug"]
 
@@ -107,6 +124,7 @@ def main() -> None:
     rows = load_rows(TESTED)
     lines = table(rows)
     write_table(TESTED / "tested.csv", lines)
+    write_table(TESTED / "runs.csv", runs(rows))
     plot_tested(TESTED / "tested.png", lines)
     for line in lines:
         if line["arm"] == "aug":

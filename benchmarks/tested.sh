@@ -14,10 +14,26 @@ shift 3
 [ $# -gt 0 ] || set -- 1 2 10
 . "$(dirname "$0")/folder.sh"
 
+refuse() { # what, what it is, what it should be
+    echo "error: tested: $1: found $2, wanted $3" >&2
+    exit 1
+}
+
+case $percent in *[!0-9.]* | '') refuse PERCENT "$percent" "a number, 100 for all recordings" ;; esac
+case $kind in alone | on_top) ;; *) refuse KIND "$kind" "alone or on_top" ;; esac
 for fold in "$@"; do
-    name=fold${fold}_${percent}_$kind
-    chosen=$(python -m benchmarks.search choose --test "$fold" --recordings "$percent" --kind "$kind")
+    case $fold in *[!0-9]* | '') refuse FOLD "$fold" "the number of a fold" ;; esac
+done
+
+choose() { # writes the params to run on a fold, and says in a line which row's they are and where
+    python -m benchmarks.search choose --test "$1" --recordings "$percent" --kind "$kind"
+}
+
+for fold in "$@"; do choose "$fold" >/dev/null; done # every fold is checked before any runs
+for fold in "$@"; do
+    chosen=$(choose "$fold")
     echo "$chosen"
+    name=$(basename "${chosen##*/test_}" .yaml)
     if [ -f "reports/search/tested/$name/metrics.json" ]; then
         echo "$name: finished before"
         continue

@@ -6,6 +6,7 @@ import math
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +60,8 @@ def project(folder: Path) -> Path:
         (folder / f"sounds/audio/fold{fold}").mkdir(parents=True)
     (folder / "sounds/metadata").mkdir()
     (folder / "sounds/metadata/UrbanSound8K.csv").touch()
-    for name, text in (("dvc", DVC), ("python", "#!/bin/sh\n")):
+    checks = f'#!/bin/sh\n[ "$3" != check ] || exec "{sys.executable}" "$@"\n'
+    for name, text in (("dvc", DVC), ("python", checks)):
         (folder / "bin").mkdir(exist_ok=True)
         (folder / "bin" / name).write_text(text)
         (folder / "bin" / name).chmod(0o755)
@@ -71,7 +73,7 @@ def climb(folder: Path, *names: str, settings: str = "") -> subprocess.Completed
     return subprocess.run(
         ["sh", "benchmarks/ladder.sh", "sounds", *names],
         cwd=folder,
-        env=os.environ | {"PATH": path, "LADDER_SETTINGS": settings},
+        env=os.environ | {"PATH": path, "LADDER_SETTINGS": settings, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
         check=False,
@@ -195,6 +197,24 @@ def test_an_unknown_rung_and_no_folder_are_a_line_each(tmp_path: Path) -> None:
     assert bare.returncode != 0
     assert bare.stderr.count("\n") == 1
     assert "the folder in UrbanSound8K's layout" in bare.stderr
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ("generator.stepz=2", "generator.stepz: unknown parameter, wanted one of presets/subset.yaml's"),
+        ("generator.steps=abc", "generator.steps: found 'abc', wanted a valid integer"),
+        ("data.root=/tmp", "data.root: found it among the settings, wanted it as FOLDER"),
+    ],
+)
+def test_settings_are_checked_before_anything_runs(tmp_path: Path, settings: str, message: str) -> None:
+    folder = project(tmp_path)
+    done = climb(folder, "log", settings=settings)
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"error: ladder: rung published: {message}")
+    assert done.stderr.count("\n") == 1
+    assert not (folder / "log").exists()
+    assert not (folder / "params.yaml").exists()
 
 
 # the table

@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
-from fake_study import fake_params, fake_study, read_csv
+from fake_study import fake_params, fake_study, read_csv, write_normalisation
 
 from benchmarks import search
 from benchmarks import tested as tested_folds
-from benchmarks.cells import COLUMNS, cell_rows, draw, estimate, run_deviation, seed_deviation
+from benchmarks.cells import COLUMNS, cell_rows, draw, estimate, read_cells, run_deviation, seed_deviation
 from benchmarks.search import Row, check, choose, params_to_test, table, validation_cells
-from soundaug.folds.packed import fold_by_name
+from soundaug.folds.packed import ClipSet, fold_by_name
 from soundaug.params import load_params, parse_params
 from soundaug.reporting.evaluation import load_study
 from soundaug.running.errors import StudyError
@@ -59,7 +59,8 @@ def everywhere(gain: int, **cells: int) -> dict[tuple[int, int], int]:
 
 def test_the_rows_that_are_wanted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
-    lines = ["one generate.per_class=25 generate.alpha=[0.2,0.8]", "two data.held_out=others", "three"]
+    turned = "data.held_out=others"
+    lines = [f"one {turned} generate.per_class=25 generate.alpha=[0.2,0.8]", f"two {turned}", f"three {turned}"]
     assert check(lines, []) == ["one", "two", "three"]
     assert check(lines, ["three", "one"]) == ["one", "three"]
 
@@ -72,12 +73,16 @@ def test_the_rows_that_are_wanted(monkeypatch: pytest.MonkeyPatch) -> None:
         ("odd seed.per_class=25", "row odd: seed.per_class: unknown parameter"),
         ("odd generate.per_class=-1", "row odd: generate.per_class: found -1, wanted greater than or equal to 0"),
         ("odd augmentation.share=1.5", "row odd: augmentation.share: found 1.5, wanted less than 1"),
+        ("odd generate.alpha=[1", "row odd: generate.alpha: found '[1', wanted a YAML value without spaces"),
+        ("odd data.root=/tmp", "row odd: data.root: found it among the settings, wanted it as FOLDER"),
+        ("odd generate.per_class=25", "row odd: found data.held_out fold, wanted others"),
+        ("odd data.held_out=others folds=[1,2,7]", "row odd: found folds [1, 2, 7], wanted [1, 2, 10] as in presets/"),
     ],
 )
 def test_a_row_that_cannot_run(line: str, message: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
     with pytest.raises(StudyError) as raised:
-        check(["fine generate.per_class=25", line], [])
+        check(["fine data.held_out=others generate.per_class=25", line], [])
     assert message in str(raised.value)
     assert "\n" not in str(raised.value)
 
@@ -183,6 +188,21 @@ def test_an_interrupted_script_goes_on_where_it_stopped(tmp_path: Path) -> None:
     assert (tmp_path / "reports/search/clips25/metrics.json").read_text() == "{}"
 
 
+def test_rows_are_queued_and_nothing_is_kept(tmp_path: Path) -> None:
+    environment = fake_commands(tmp_path, "exit 0") | {"SEARCH_QUEUE": "1"}
+    done = script(tmp_path, environment, "clips25", "recordings100")
+    assert (done.returncode, done.stderr) == (0, "")
+    calls = (tmp_path / "log").read_text().splitlines()
+    assert [call.split(" -S ")[0] for call in calls] == [
+        "exp remove search-recordings100",
+        "exp run --queue --name search-recordings100",
+        "exp remove search-clips25",
+        "exp run --queue --name search-clips25",
+    ]
+    assert calls[1].endswith(" -S controls=[waveform,mixup,slerp] assess_generator train_aug train_control")
+    assert not (tmp_path / "reports").exists()
+
+
 # estimates
 
 
@@ -274,8 +294,10 @@ def test_a_validation_fold_that_is_the_test_fold_is_refused() -> None:
     with pytest.raises(StudyError) as raised:
         choose([row("a", everywhere(3))], 10, [2, 10], 1.0)
     assert str(raised.value) == "search: found 10 as test fold and among the validation folds [2, 10]"
-    with pytest.raises(StudyError, match=r"row a: found no cell within the validation folds \[3\]"):
-        choose([row("a", everywhere(3))], 10, [3], 1.0)
+    with pytest.raises(StudyError, match=r"row a: found no cell within the validation folds \[2\]"):
+        choose([row("a", everywhere(3))], 10, [2], 1.0)
+    with pytest.raises(StudyError, match=r"row a: found validation fold 3, wanted of \[1, 2, 10\]"):
+        choose([row("a", everywhere(3))], 10, [1, 3], 1.0)
 
 
 def test_what_is_run_once_on_the_test_fold(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -339,6 +361,32 @@ def test_a_fold_is_tested_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert len((tmp_path / "log").read_text().splitlines()) == 2
 
 
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["100", "alone", "1", "7"], "search: found 7 as test fold, wanted one of the rows' folds: [1, 2, 10]"),
+        (["100", "alone", "1", "x"], "tested: FOLD: found x, wanted the number of a fold"),
+        (["100", "besides"], "tested: KIND: found besides, wanted alone or on_top"),
+        (["all", "alone"], "tested: PERCENT: found all, wanted a number, 100 for all recordings"),
+    ],
+)
+def test_what_is_asked_of_the_test_folds_is_checked_before_any_is_run(
+    tmp_path: Path, words: list[str], message: str
+) -> None:
+    environment = fake_commands(tmp_path, "exit 0")
+    put(tmp_path / "reports/search/first", row("first", everywhere(3)))
+    done = script(tmp_path, environment, *words, name="tested.sh")
+    assert (done.returncode, done.stderr) == (1, f"error: {message}\n")
+    assert not (tmp_path / "log").exists()
+
+
+def test_a_percent_may_have_decimals(tmp_path: Path) -> None:
+    environment = fake_commands(tmp_path, "exit 130")
+    put(tmp_path / "reports/search/first", row("first", everywhere(3), share=0.1))
+    script(tmp_path, environment, "10.0", "alone", "2", name="tested.sh")
+    assert (tmp_path / "log").read_text().splitlines()[1].startswith("exp run --name tested-fold2_10_alone ")
+
+
 def test_the_table_of_what_was_tested(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -358,6 +406,17 @@ def test_the_table_of_what_was_tested(
         ("100", "slerp", "50.00", "0.00", "-6.00"),
     ]
     assert (lines[1]["folds"], lines[1]["seeds"]) == ("2 10", "2")
+    runs = [
+        (line["arm"], line["fold"], line["seed"], line["accuracy"], line["gain"])
+        for line in read_csv(tmp_path / "reports/search/tested/runs.csv")
+        if (line["recordings"], line["kind"]) == ("10", "alone")
+    ]
+    assert runs[:3] == [
+        ("base", "2", "0", "50.00", ""),
+        ("base", "10", "0", "50.00", ""),
+        ("aug", "2", "0", "54.00", "4.00"),
+    ]
+    assert len(runs) == 6
     assert float(lines[1]["gain_low"]) <= 6 <= float(lines[1]["gain_high"])
     # Aug's clips: the mean of 0.54 and 0.58.
     assert [line["label_agreement"] for line in lines[:3]] == ["", "0.560", ""]
@@ -391,6 +450,24 @@ def test_a_study_as_cells(tmp_path: Path) -> None:
     assert {one["tested"] for one in base} == {2}
     assert [one["clips"] for one in base] == [2] * 6
     assert [one["right"] for one in base] == [0, 0, 1, 2, 2, 2]  # the first five are wrong
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "message"),
+    [
+        ("right", "11", r"cells.csv line 2: found 11 right of 10 clips, wanted a part of them"),
+        ("right", "-1", r"cells.csv line 2: found -1 right of 10 clips, wanted a part of them"),
+        ("fs_id", "other", r"cells.csv: fold 2: found other clips for .*, wanted the same for every run"),
+    ],
+)
+def test_cells_that_cannot_be(tmp_path: Path, column: str, value: str, message: str) -> None:
+    found = [dict(cell) for cell in row("a", everywhere(1)).cells]
+    write_table(tmp_path / "cells.csv", found)
+    assert read_cells(tmp_path / "cells.csv") == found
+    found[0][column] = value
+    write_table(tmp_path / "cells.csv", found)
+    with pytest.raises(StudyError, match=message):
+        read_cells(tmp_path / "cells.csv")
 
 
 def test_rows_are_kept_tabled_and_chosen_from(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -433,6 +510,26 @@ def test_rows_are_kept_tabled_and_chosen_from(tmp_path: Path, monkeypatch: pytes
     assert load_params(tmp_path / "reports/search/test_fold10_100_alone.yaml").generate.per_class == 25
 
 
+def test_a_leak_is_refused_and_nothing_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A clip of fold 1 comes again, quieter, in fold 2, first beside normalisations that know nothing of it."""
+    monkeypatch.chdir(tmp_path)
+    params = fake_params(leakage={"similarity": 0.9, "max_share": 0.05})
+    fake_study(tmp_path / "data", params)
+    for fold in params.folds:
+        made = tmp_path / f"data/generated/fold{fold}"
+        (made / "features.npz").write_bytes((made / "mels.npz").read_bytes())
+    one, other = (ClipSet.load(tmp_path / f"data/features/fold{fold}.npz") for fold in (1, 2))
+    other.mel[0] = one.mel[4] - 6.0
+    other.save(tmp_path / "data/features/fold2.npz")
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(params.model_dump(mode="json")))
+    with pytest.raises(StudyError, match="leak, held-out fold 1: the normalisation of the classifier of base, seed 0"):
+        search.keep("clips2", "generate.per_class=2\n")
+    write_normalisation(tmp_path / "data", params)
+    with pytest.raises(StudyError, match=r"leak: 5\.56% of the test clips are nearly the same as a clip trained on"):
+        search.keep("clips2", "generate.per_class=2\n")
+    assert not (tmp_path / "reports").exists()
+
+
 def test_the_picture_of_all_rows_shows_a_control_once_beside_rows_of_its_share() -> None:
     shared = row("recordings100", everywhere(1), controls=["waveform"])
     control = [cell | {"arm": "waveform"} for cell in shared.cells if cell["arm"] == "aug"]
@@ -441,7 +538,8 @@ def test_the_picture_of_all_rows_shows_a_control_once_beside_rows_of_its_share()
         "on_waveform", everywhere(3), augmentation=AUGMENTATION | {"on_top_of": "waveform"}, controls=["waveform"]
     )
     on_top = replace(on_top, cells=[*on_top.cells, *control])
-    points = search.gain_points([shared, on_top, row("recordings10", everywhere(-2), share=0.1)])
+    same = row("same", everywhere(1))  # without the control
+    points = search.gain_points([shared, on_top, row("recordings10", everywhere(-2), share=0.1), same])
     assert [(point["recordings"], point["name"], point["kind"]) for point in points] == [
         (10, "recordings10", "alone"),
         (100, "on_waveform", "on_top"),
@@ -469,6 +567,7 @@ def test_an_arm_of_two_rows_is_compared() -> None:
         ("c", "aug", "found the row c, wanted one of: a b"),
         ("b", "mixup", "row a: found the arm mixup, wanted one of: base aug"),
         ("b", "aug", "rows a, b: found other folds, seeds or recordings, wanted the same"),
+        ("a", "aug", "found the row a twice, wanted two rows"),
     ],
 )
 def test_rows_that_cannot_be_compared(other: str, arm: str, message: str) -> None:

@@ -1,0 +1,49 @@
+"""Settings that the scripts of experiments give DVC, checked before anything runs: presets/subset.yaml with each."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from soundaug.params import Params, parse_params
+from soundaug.running.errors import StudyError
+
+PRESET = Path("presets/subset.yaml")
+
+
+def asked_params(what: str, settings: Iterable[str]) -> Params:
+    """The preset with the ``settings``, such as "generate.alpha=[0.2,0.8]"; what comes later wins.
+
+    StudyError, which names ``what`` they are of, for one that the schema does not take, and for data.root, which the
+    scripts are given as their folder.
+    """
+    values = yaml.safe_load(PRESET.read_text(encoding="utf-8"))
+    for setting in settings:
+        _set(values, setting, what)
+    try:
+        return parse_params(values)
+    except StudyError as error:
+        raise StudyError(f"{what}: {error}") from None
+
+
+def named_params(script: str, kind: str, line: str) -> tuple[str, Params]:
+    """Name and params of a ``line``, a name and its settings, of a ``script`` whose experiments are of a ``kind``."""
+    name, *settings = line.split()
+    return name, asked_params(f"{script}: {kind} {name}", settings)
+
+
+def _set(values: dict[str, Any], setting: str, what: str) -> None:
+    key, _, text = setting.partition("=")
+    if key == "data.root":
+        raise StudyError(f"{what}: {key}: found it among the settings, wanted it as FOLDER")
+    *sections, last = key.split(".")
+    section: Any = values
+    for part in sections:
+        section = section.get(part) if isinstance(section, dict) else None
+    if not isinstance(section, dict) or last not in section:
+        raise StudyError(f"{what}: {key}: unknown parameter, wanted one of {PRESET}'s")
+    try:
+        section[last] = yaml.safe_load(text)
+    except yaml.YAMLError:
+        raise StudyError(f"{what}: {key}: found {text!r}, wanted a YAML value without spaces") from None
