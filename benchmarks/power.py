@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from benchmarks.cells import Blocks, draw
+from benchmarks.cells import Blocks, draw, run_deviation
 from benchmarks.plots import plot_power
 from benchmarks.simulated_study import Design, Spread, first_seeds, fit, simulate
 from soundaug.params import load_params
@@ -142,11 +142,12 @@ def false_positives(spread: Spread, n: int, seed: int) -> list[dict[str, Any]]:
 def search_false_positives(spread: Spread, layout: str, n: int, seed: int) -> Iterator[dict[str, Any]]:
     """Rows of how often the search's interval (``cells.draw``) claims a difference where arms do not differ.
 
-    ``width``: its mean width, in points; ``recordings_alone``: how often one does that holds runs fixed.
+    ``width``: its mean width, in points; ``recordings_alone``: how often one does that holds runs fixed; ``run_sd``:
+    the mean over studies of what differences of runs of a training fold deviate by (``cells.run_deviation``), points.
     """
     for run_points in RUN_POINTS:
         rng = np.random.default_rng([seed, list(LAYOUTS).index(layout), round(100 * run_points)])
-        wrong, wrong_alone, widths = 0, 0, []
+        wrong, wrong_alone, widths, deviations = 0, 0, [], []
         alone = np.random.default_rng([seed, 1])
         for _ in tqdm(range(n), desc=f"{layout}, runs differ by {run_points:g}", unit="study", disable=None):
             study = simulated_cells(spread, layout, run_points, rng)
@@ -155,9 +156,11 @@ def search_false_positives(spread: Spread, layout: str, n: int, seed: int) -> It
             ends = stats.percentile_interval(draw(study, RESAMPLES, alone, fixed_runs=True), 1 - LEVEL)
             wrong_alone += ends[0] > 0 or ends[1] < 0
             widths.append(high - low)
+            deviations.append(run_deviation(study) or 0.0)
         error = round(2 * float(np.sqrt(LEVEL * (1 - LEVEL) / n)), 4)
         found = {"interval": round(wrong / n, 4), "recordings_alone": round(wrong_alone / n, 4)}
         found |= {"width": round(100 * float(np.mean(widths)), 2)}
+        found |= {"run_sd": round(100 * float(np.mean(deviations)), 2)}
         yield {"layout": layout, "run_points": run_points} | found | {"error": error}
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from tiny_pipeline import hashes, run, run_pipeline, tiny_params, workspace
+from tiny_pipeline import hashes, predicted_right, run, run_pipeline, tiny_params, workspace
 
 from soundaug.folds.packed import ClipSet
 from soundaug.interpolation import read_pairs
@@ -269,5 +269,5 @@ def test_real_clips(real_audio: Path, tmp_path: Path) -> None:
         assert not (tmp_path / "study/data/raw/audio").exists()
         metrics = json.loads((tmp_path / "study/reports/metrics.json").read_text())
     assert metrics["corpus"]["clips"] == len(chosen)
-    assert 0.0 <= metrics["base"]["accuracy"]["mean"] <= 1.0
+    assert metrics["base"]["accuracy"]["mean"] == pytest.approx(predicted_right(tmp_path / "study"), abs=1e-6)
     assert metrics["audit"]["findings"] == 0

@@ -1,11 +1,13 @@
 """The whole pipeline at toy size, in this process: seconds instead of minutes."""
 
+import csv
 import hashlib
 import importlib
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import pytest
@@ -132,6 +134,18 @@ def run_pipeline(params: Params, music: bool = True) -> None:
         run("stylize")
     run("audit")
     run("evaluate")
+
+
+def predicted_right(folder: Path, arm: str = "base") -> float:
+    """Mean over the folds of the share of clips that the arm's runs predict right, from their predictions, 0..1."""
+    folds = []
+    for fold in sorted((folder / "data/runs" / arm).iterdir()):
+        hits = []
+        for path in fold.glob("seed*/predictions.csv"):
+            with path.open(newline="", encoding="utf-8") as file:
+                hits += [row["predicted"] == row["class_id"] for row in csv.DictReader(file)]
+        folds.append(fmean(hits))
+    return fmean(folds)
 
 
 def hashes(folder: Path) -> dict[str, str]:
