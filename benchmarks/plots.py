@@ -138,7 +138,7 @@ def plot_tested(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
         beside = "generated clips" if kind == "alone" else "generated clips and a control's"
         folds, seeds = (part[column].iloc[0] for column in ("folds", "seeds"))
         axes.set_title(
-            f"{share} % of the recordings\naug: {beside}\ntest folds {folds}, {seeds} seeds",
+            f"{share} % of the recordings\naug: {beside}\ntest fold{'s' * (' ' in folds)} {folds}, {seeds} seeds",
             fontsize="medium",
         )
         axes.set(xlabel="accuracy minus base, points,\nwith 95 % interval", yticks=range(len(arms)))
