@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from benchmarks.plots import plot_ladder
-from benchmarks.settings import named_params
+from benchmarks.settings import named_params, wanted_names
 from soundaug.params import Classifier, Params, load_params
 from soundaug.running.errors import StudyError, run_stage
 from soundaug.running.outputs import read_json, write_table
@@ -201,11 +201,7 @@ def check(lines: Iterable[str], wanted: Sequence[str]) -> list[str]:
 
     StudyError for a name that is no rung's, a parameter that is not in the schema or a value that it does not take.
     """
-    names = [named_params("ladder", "rung", line)[0] for line in lines]
-    for one in wanted:
-        if one not in names:
-            raise StudyError(f"ladder: found the rung {one}, wanted one of: {' '.join(names)}")
-    return [name for name in names if not wanted or name in wanted]
+    return wanted_names("ladder", "rung", [named_params("ladder", "rung", line)[0] for line in lines], wanted)
 
 
 def main() -> None:

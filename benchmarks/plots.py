@@ -267,7 +267,7 @@ def plot_ladder(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
             continue
         change = gains[place] - gains[place - 1]
         looks: dict[str, Any] = {"color": less if change < 0 else more, "label": "takes" if change < 0 else "gives"}
-        if place == 1:
+        if place == 1:  # from the published figure to this project's: no change of the protocol
             looks = {"color": "0.6", "hatch": "//", "label": "not reproduced"}
         right.barh(place, change, left=gains[place - 1], height=0.55, alpha=0.5, **looks)
         right.plot([gains[place - 1]] * 2, [place - 1, place], color="grey", linewidth=0.8)

@@ -15,7 +15,7 @@ import yaml
 from benchmarks import cells
 from benchmarks.cells import Cells, estimate
 from benchmarks.plots import plot_clips, plot_gains, plot_recordings
-from benchmarks.settings import PRESET, asked_params, named_params
+from benchmarks.settings import PRESET, asked_params, named_params, wanted_names
 from soundaug.audit.checks import audit
 from soundaug.audit.closeness import refuse, write_pairs
 from soundaug.audit.near_duplicates import look_for
@@ -97,10 +97,7 @@ def check(lines: Iterable[str], wanted: Sequence[str]) -> list[str]:
         if params.folds != folds:
             raise StudyError(f"search: row {name}: found folds {params.folds}, wanted {folds} as in {PRESET}")
         names.append(name)
-    for one in wanted:
-        if one not in names:
-            raise StudyError(f"search: found the row {one}, wanted one of: {' '.join(names)}")
-    return [name for name in names if not wanted or name in wanted]
+    return wanted_names("search", "row", names, wanted)
 
 
 def keep(name: str, settings: str) -> None:

@@ -1,6 +1,6 @@
 """Settings that the scripts of experiments give DVC, checked before anything runs: presets/subset.yaml with each."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,14 @@ def named_params(script: str, kind: str, line: str) -> tuple[str, Params]:
     """Name and params of a ``line``, a name and its settings, of a ``script`` whose experiments are of a ``kind``."""
     name, *settings = line.split()
     return name, asked_params(f"{script}: {kind} {name}", settings)
+
+
+def wanted_names(script: str, kind: str, names: Sequence[str], wanted: Sequence[str]) -> list[str]:
+    """Those of ``names`` that are ``wanted``, all where none is; StudyError for one that is not among them."""
+    for one in wanted:
+        if one not in names:
+            raise StudyError(f"{script}: found the {kind} {one}, wanted one of: {' '.join(names)}")
+    return [name for name in names if not wanted or name in wanted]
 
 
 def _set(values: dict[str, Any], setting: str, what: str) -> None:
