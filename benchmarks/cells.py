@@ -117,14 +117,15 @@ def draw(found: Blocks, resamples: int, rng: np.random.Generator, *, fixed_runs:
     """Bootstrap draws [resamples] of the mean over cells: of the recordings tested and of the runs, each on its own.
 
     Recordings of a tested fold are drawn with replacement, in all its cells together, and runs of a fold trained on
-    likewise, one fewer than there are, which makes the variance of their mean unbiased (McCarthy & Snowden 1985; a
-    single run is held fixed, and all are with ``fixed_runs``). Drawing both gives at least the variance of either (Owen
-    2007, The pigeonhole bootstrap, Annals of Applied Statistics 1).
+    likewise, by ``stats.drawn_runs``, but for ``fixed_runs``: ``stats.cluster_bootstrap`` for runs that are tested on
+    more than one fold.
     """
     n_runs = {trained: len(hits) for (trained, _), (_, hits) in found.items()}
     n_recordings = {tested: len(sizes) for (_, tested), (sizes, _) in found.items()}
-    runs = {fold: _weights(n, max(1, n - 1), resamples, rng) for fold, n in sorted(n_runs.items())}
-    recordings = {fold: _weights(n, n, resamples, rng) for fold, n in sorted(n_recordings.items())}
+    runs = {fold: stats.drawn_runs(n, resamples, rng) for fold, n in sorted(n_runs.items())}
+    recordings = {
+        fold: rng.multinomial(n, np.full(n, 1 / n), size=resamples) / n for fold, n in sorted(n_recordings.items())
+    }
     if fixed_runs:
         runs = {fold: np.full((1, n), 1 / n) for fold, n in n_runs.items()}
     draws = np.zeros(resamples)
@@ -132,11 +133,6 @@ def draw(found: Blocks, resamples: int, rng: np.random.Generator, *, fixed_runs:
         weights = recordings[tested]
         draws += (weights @ hits.T * runs[trained]).sum(axis=1) / (weights @ sizes) / len(found)
     return draws
-
-
-def _weights(n: int, drawn: int, resamples: int, rng: np.random.Generator) -> Floats:
-    """What each of ``n`` counts where ``drawn`` of them are drawn with replacement, [resamples, n], in sum 1."""
-    return rng.multinomial(drawn, np.full(n, 1 / n), size=resamples) / drawn
 
 
 def estimate(

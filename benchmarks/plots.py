@@ -232,9 +232,10 @@ def plot_power(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     folds = table.groupby("folds", sort=True)
     figure, panels = plt.subplots(1, len(folds), figsize=(11, 4), layout="constrained", squeeze=False, sharey=True)
     for axes, (k, part) in zip(panels[0], folds, strict=True):
-        long = part.melt(["points", "seeds"], ["interval", "t"], "test", "power")
-        long["points"] = long["points"].map("{:g}".format)
-        sns.lineplot(long, x="seeds", y="power", hue="points", style="test", markers=True, ax=axes)
+        named = part.rename(columns={"t": "corrected t", "points": "true difference"})
+        long = named.melt(["true difference", "seeds"], ["interval", "corrected t"], "claimed by", "power")
+        long["true difference"] = long["true difference"].map("{:g} points".format)
+        sns.lineplot(long, x="seeds", y="power", hue="true difference", style="claimed by", markers=True, ax=axes)
         axes.axhline(0.8, color="grey", linestyle=":", linewidth=1)
         axes.set(title=f"{k} folds", xscale="log", xticks=sorted(part["seeds"]), ylim=(0, 1.02))
         axes.set_xticklabels([f"{seeds:g}" for seeds in sorted(part["seeds"])])

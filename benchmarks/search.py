@@ -18,7 +18,7 @@ from benchmarks.plots import plot_clips, plot_gains, plot_recordings
 from benchmarks.settings import PRESET, asked_params, named_params, wanted_names
 from soundaug.audit.checks import audit
 from soundaug.audit.closeness import refuse, write_pairs
-from soundaug.audit.near_duplicates import look_for
+from soundaug.audit.near_trained import look_for
 from soundaug.audit.normalisation import check_normalisation
 from soundaug.folds.packed import fold_by_name
 from soundaug.params import Params, load_params, parse_params

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from soundaug.audit.checks import audit
 from soundaug.audit.closeness import refuse, write_pairs
-from soundaug.audit.near_duplicates import look_for
+from soundaug.audit.near_trained import look_for
 from soundaug.audit.normalisation import check_normalisation
 from soundaug.params import load_params
 from soundaug.running.errors import run_stage

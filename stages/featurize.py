@@ -6,6 +6,8 @@ Reads data/raw, writes data/features.
 import argparse
 from pathlib import Path
 
+from soundaug.audit.closeness import refuse, write_pairs
+from soundaug.audit.near_duplicates import among_real
 from soundaug.folds.packed import ClipSet, fold_file
 from soundaug.params import load_params
 from soundaug.running.errors import StudyError, run_stage
@@ -28,6 +30,7 @@ from soundaug.statistics.proof import what_folds_can_prove
 
 RAW = Path("data/raw")
 FEATURES = Path("data/features")
+NEAR = Path(".scratch/near_duplicates.csv")  # of a split that is refused
 
 
 def main() -> None:
@@ -72,6 +75,10 @@ def main() -> None:
         require_enough(left, params).save(partial)
         write_json(partial / "classes.json", classes)
         write_excluded(partial / EXCLUDED, excluded)
+        if params.leakage.max_share is not None:  # the stage audit would stop the study for it, after all training
+            near = among_real(partial, params)
+            write_pairs(NEAR, near)
+            refuse(near, params, NEAR)
     told = f"{len(left)} clips of {len(classes)} classes, {len(excluded)} left out"
     print(told, what_folds_can_prove(len(params.folds)), sep="\n")
 

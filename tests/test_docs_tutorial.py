@@ -91,6 +91,7 @@ def test_what_the_stages_say_is_what_the_page_says(
     values = yaml.safe_load(Path("params.yaml").read_text())
     values["data"]["root"] = str(followed["folder"].parent / "whole")
     values["folds"] = [1, 2, 3]  # the quick preset's
+    values["leakage"]["max_share"] = None  # by the tiny front end's few bands one tone is much like another
     shutil.copytree(followed["folder"].parent / "sounds", values["data"]["root"])
     write_clip(Path(values["data"]["root"]) / "kettle/kitchen4_b.wav", HZ["kettle"], 0)
     again = followed["folder"].parent / "again"

@@ -52,7 +52,8 @@ def test_best_epoch_and_seed_spread(metrics: Metrics) -> None:
     assert metrics["base"]["best_epoch_on_test"]["accuracy"] == 0.833333  # 10 of 12, aug 11
     found = metrics["delta"]["best_epoch_on_test"]["accuracy"]
     assert found["mean"] == 0.083333
-    # The second clip of the first of six recordings makes the difference: it is drawn k times of 6, k binomial.
+    # The second clip of the first of six recordings makes the difference, under both seeds of two folds or under one:
+    # it is drawn k times of 6, k binomial.
     assert found["ci_low"] == 0
     assert 0.083333 < found["ci_high"] < 0.25
     assert metrics["base"]["seed_std"] == pytest.approx(1 / 12 / math.sqrt(2), abs=1e-6)
@@ -67,8 +68,9 @@ def test_difference_to_base(metrics: Metrics) -> None:
     assert found["p_sign_flip"] == found["p_sign_flip_smallest"] == 0.25
     assert found["p_mcnemar"] == 2 / 64  # 3 + 2 + 1 clips better with aug, none worse
     assert metrics["delta"]["changed_predictions"] == 0.125
-    # wrong clips are the first recordings of class 0 and 1: a resample may miss or repeat them
-    assert found["ci_low"] >= 0
+    # wrong clips are the first recordings of class 0 and 1: a resample may miss or repeat them, which makes a
+    # difference of 0, spread a little; and the base run may be drawn that has one clip less wrong
+    assert found["ci_low"] == pytest.approx(0.0, abs=0.02)
     assert found["ci_high"] > 0.125
 
 

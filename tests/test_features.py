@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -309,6 +310,23 @@ def test_featurize_twice_gives_the_same_bytes(corpus: Path) -> None:
     before = {path.name: path.read_bytes() for path in Path("data/features").iterdir()}
     run(two_folds())
     assert {path.name: path.read_bytes() for path in Path("data/features").iterdir()} == before
+
+
+def test_featurize_refuses_folds_that_share_clips(corpus: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run(two_folds())
+    before = Path("data/features/fold1.npz").read_bytes()
+    for part in range(3):  # of other recordings by their ids
+        shutil.copyfile(corpus / f"audio/fold1/10-{part}.wav", corpus / f"audio/fold2/20-{part}.wav")
+    assert error_line(two_folds(leakage={"similarity": 0.9, "max_share": 0.1}), capsys) == (
+        "error: leak: 50.00% of the test clips are nearly the same as a clip trained on (in "
+        ".scratch/near_duplicates.csv), wanted at most 10.00% (leakage.max_share)"
+    )
+    assert Path(".scratch/near_duplicates.csv").read_text().count("10-1.wav,10,") == 2  # tested, and trained on
+    assert Path("data/features/fold1.npz").read_bytes() == before
+    assert not Path("data/.features.partial").exists()
+    run(two_folds(leakage={"similarity": 0.9, "max_share": None}))
+    assert Path("data/features/fold1.npz").read_bytes() == before
+    assert ClipSet.load(Path("data/features/fold2.npz")).name.tolist()[0] == "20-0.wav"
 
 
 def test_featurize_names_the_clip_that_it_cannot_use(corpus: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -196,6 +196,8 @@ def test_the_walker_sees_what_is_known_to_be_read() -> None:
         "features",
         "folds",
         "generate.single_recording",
+        "leakage.max_share",
+        "leakage.similarity",
         "seed",
         "workers",
     }

@@ -6,6 +6,7 @@ import re
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 from fake_study import fake_params, fake_study, read_csv, take_extra_off, write_csv
@@ -103,14 +104,19 @@ def test_random_split_is_called_leaky(tmp_path: Path) -> None:
     assert "so these accuracies are leaky" in report_of(tmp_path, params)
 
 
+def half_wrong_but_aug(arm: str, fold: int, seed: int, class_id: np.ndarray) -> np.ndarray:
+    """Every other clip is wrong, in aug none."""
+    return (class_id + (np.arange(len(class_id)) % 2) * (arm != "aug")) % 3
+
+
 def test_summary_for_the_terminal(tmp_path: Path) -> None:
-    fake_study(tmp_path, fake_params())
+    fake_study(tmp_path, fake_params(), half_wrong_but_aug)
     metrics = compute_metrics(load_study(tmp_path, fake_params()), fake_params(), tmp_path)
     text = summary(metrics, fake_params())
     lines = text.plain.splitlines()
-    assert lines[1].split()[:2] == ["base", "62.5"]
-    assert lines[2].split()[:2] == ["aug", "75.0"]
-    assert "+12.5" in lines[2]
+    assert lines[1].split()[:2] == ["base", "50.0"]
+    assert lines[2].split()[:2] == ["aug", "100.0"]
+    assert "+50.0" in lines[2]
     assert lines[-1].startswith("Diffusion augmentation")
     coloured = {text.plain[span.start : span.end].split()[0]: span.style for span in text.spans}
     assert coloured == {"arm": "bold", "aug": "green", "Diffusion": "bold"}
@@ -125,7 +131,7 @@ def test_colour_is_for_terminals_and_those_who_want_it(
     no_color: str,
     green: bool,
 ) -> None:
-    fake_study(tmp_path, fake_params())
+    fake_study(tmp_path, fake_params(), half_wrong_but_aug)
     metrics = compute_metrics(load_study(tmp_path, fake_params()), fake_params(), tmp_path)
     monkeypatch.delenv("FORCE_COLOR", raising=False)
     monkeypatch.setenv("NO_COLOR", no_color)

@@ -148,14 +148,25 @@ def test_bootstrap_of_two_recordings_is_binomial() -> None:
     assert stats.percentile_interval(np.linspace(0, 1, 1001), 0.9) == pytest.approx((0.05, 0.95))
 
 
-def test_bootstrap_averages_seeds_and_folds() -> None:
-    # every recording alike: no spread, fold means (1 + 0.5) / 2 and 0.25
+def test_bootstrap_draws_runs_and_averages_folds() -> None:
+    # every recording alike: one of two runs, 1 and 1/2, is drawn; the other fold's runs have 1/4 both
     fold = one_fold(["x", "x", "y", "y"], np.array([[True] * 4, [True, False, True, False]]))
     other = one_fold(["z"] * 4, np.array([[True, False, False, False], [False, True, False, False]]))
-    draws = stats.cluster_bootstrap([fold, other], 2, 100, np.random.default_rng(0))["base"]
-    np.testing.assert_allclose(draws.accuracy, (0.75 + 0.25) / 2)
-    # F1 of the only class, 2 a / (1 + a) of accuracies 1, 1/2; 1/4, 1/4
-    np.testing.assert_allclose(draws.macro_f1, ((1 + 2 / 3) / 2 + 0.4) / 2)
+    draws = stats.cluster_bootstrap([fold, other], 2, 8000, np.random.default_rng(0))["base"]
+    values, counts = np.unique(draws.accuracy, return_counts=True)
+    np.testing.assert_allclose(values, [(0.5 + 0.25) / 2, (1 + 0.25) / 2])
+    np.testing.assert_allclose(counts / 8000, 0.5, atol=0.02)
+    # F1 of the only class, 2 a / (1 + a) of those accuracies
+    np.testing.assert_allclose(np.unique(draws.macro_f1.round(12)), [(2 / 3 + 0.4) / 2, (1 + 0.4) / 2])
+
+
+def test_drawn_runs_vary_as_their_mean_does() -> None:
+    drawn = stats.drawn_runs(5, 20_000, np.random.default_rng(0))
+    np.testing.assert_allclose(drawn.sum(axis=1), 1.0)
+    accuracy = np.array([0.61, 0.64, 0.66, 0.67, 0.72])
+    assert (drawn @ accuracy).mean() == pytest.approx(accuracy.mean(), abs=0.001)
+    assert (drawn @ accuracy).std() == pytest.approx(accuracy.std(ddof=1) / math.sqrt(5), rel=0.03)
+    assert np.array_equal(stats.drawn_runs(1, 3, np.random.default_rng(0)), np.ones((3, 1)))
 
 
 def test_bootstrap_moves_arms_together() -> None:
@@ -171,7 +182,7 @@ def test_bootstrap_moves_arms_together() -> None:
 
 def test_bootstrap_is_seeded_and_the_same_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(5)
-    fold = one_fold([f"r{i // 3}" for i in range(30)], rng.random((1, 30)) < 0.6)
+    fold = one_fold([f"r{i // 3}" for i in range(30)], rng.random((3, 30)) < 0.6)
     whole = bootstrap(fold, 300)
     monkeypatch.setattr(stats, "BLOCK_CELLS", 70)  # 7 resamples at once
     assert np.array_equal(bootstrap(fold, 300), whole)

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from soundaug.audit.closeness import GENERATED, REAL, Closeness, NearDuplicate
+from soundaug.audit.closeness import REAL, Closeness, NearDuplicate
 from soundaug.folds.packed import ClipSet, split
 from soundaug.params import Features, Params
 from soundaug.running.device import choose_device
@@ -98,16 +98,12 @@ def near_duplicates(
     ]
 
 
-def look_for(data: Path, params: Params) -> Closeness:
-    """Compare every held-out fold in ``data``/features with its training clips and its generated ones."""
+def among_real(features: Path, params: Params) -> Closeness:
+    """Compare every held-out fold of ``features`` with its training clips."""
     pairs: list[NearDuplicate] = []
     tested = 0
     for fold in params.folds:
-        train, test = split(data / "features", fold)
+        train, test = split(features, fold)
         tested += len(test)
-        at_least = params.leakage.similarity
-        pairs += near_duplicates(test, train, params.features, at_least, fold)
-        path = data / "generated" / f"fold{fold}" / "features.npz"
-        if params.generate.per_class > 0:
-            pairs += near_duplicates(test, ClipSet.load(path), params.features, at_least, fold, GENERATED)
+        pairs += near_duplicates(test, train, params.features, params.leakage.similarity, fold)
     return Closeness(tested, sorted(pairs, key=lambda pair: -pair.similarity))

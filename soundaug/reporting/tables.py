@@ -160,8 +160,9 @@ def statistics_lines(metrics: Metrics, params: Params) -> list[str]:
         ),
         (
             f"Intervals: cluster bootstrap, {params.evaluate.bootstrap} resamples of whole recordings within each "
-            "fold, since clips of one recording are not independent; percentiles. They hold the trained models fixed: "
-            "what another seed or training set would change shows in the tests over folds and the s.d. over seeds."
+            "fold, since clips of one recording are not independent, "
+            + ("and of its seeds; " if len(params.seeds) > 1 else "of the one seed's models held fixed; ")
+            + "percentiles. Training sets are held fixed: what others would change shows in the tests over folds."
         ),
     ]
     if k == 1:

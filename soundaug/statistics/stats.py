@@ -128,8 +128,10 @@ def cluster_bootstrap(
 
     Recordings (fs_id) are drawn with replacement within each fold; all clips, seeds and arms of a recording move
     together, so draws of two arms may be subtracted: the difference is paired (Davison & Hinkley 1997, Bootstrap
-    Methods and their Application, section 3.8; Field & Welsh 2007, JRSS B 69). Trained models are held fixed.
-    Each fold's draws are spread about its score by `spread_factor`; what leaves 0..1 is brought back.
+    Methods and their Application, section 3.8; Field & Welsh 2007, JRSS B 69). A fold's runs are drawn too, by
+    `drawn_runs`, a seed's in all arms together; drawing both gives at least the variance of either (Owen 2007, The
+    pigeonhole bootstrap, Annals of Applied Statistics 1). Training sets are held fixed.
+    Each run's draws are spread about its score by `spread_factor`; what leaves 0..1 is brought back.
     """
     arms = list(folds[0].predicted)
     totals = {arm: Draws(np.zeros(n_resamples), np.zeros(n_resamples)) for arm in arms}
@@ -143,18 +145,31 @@ def cluster_bootstrap(
         def scores(
             weights: Floats, size: Floats = size, actual: Floats = counts[0].actual, cells: Floats = cells
         ) -> Floats:
-            """Accuracy and macro-F1 [2, arms, B] where recordings count ``weights`` [B, R] times, seeds averaged."""
+            """Accuracy and macro-F1 [2, arms, S, B] where recordings count ``weights`` [B, R] times."""
             hits, guessed = np.einsum("br,isrc->isbc", weights, cells, optimize=True)
             both = np.stack([hits.sum(axis=-1) / (weights @ size), _f1(hits, guessed, weights @ actual)])
-            return np.asarray(both.reshape(2, len(arms), -1, len(weights)).mean(axis=2))
+            return np.asarray(both.reshape(2, len(arms), -1, len(weights)))
 
         found = scores(np.ones((1, len(size))))
+        runs = drawn_runs(found.shape[2], n_resamples, rng)
         for rows, weights in _resamples(len(size), n_resamples, rng):  # weights [B, R]
-            drawn = np.clip(found + factor * (scores(weights) - found), 0.0, 1.0) / len(folds)
+            of_run = np.clip(found + factor * (scores(weights) - found), 0.0, 1.0)
+            drawn = np.einsum("iasb,bs->iab", of_run, runs[rows]) / len(folds)
             for arm, right, f1 in zip(arms, *drawn, strict=True):
                 totals[arm].accuracy[rows] += right
                 totals[arm].macro_f1[rows] += f1
     return totals
+
+
+def drawn_runs(n: int, n_resamples: int, rng: np.random.Generator) -> Floats:
+    """What each of a fold's ``n`` runs counts in every resample, [n_resamples, n], in sum 1.
+
+    One run fewer than there are is drawn with replacement, which makes the variance of their mean unbiased (McCarthy &
+    Snowden 1985, The bootstrap and finite population sampling). A single run is held fixed.
+    """
+    if n == 1:
+        return np.ones((n_resamples, 1))
+    return rng.multinomial(n - 1, np.full(n, 1 / n), size=n_resamples) / (n - 1)
 
 
 def spread_factor(sizes: Floats) -> float:
