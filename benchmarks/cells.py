@@ -117,8 +117,8 @@ def draw(found: Blocks, resamples: int, rng: np.random.Generator, *, fixed_runs:
     """Bootstrap draws [resamples] of the mean over cells: of the recordings tested and of the runs, each on its own.
 
     Recordings of a tested fold are drawn with replacement, in all its cells together, and runs of a fold trained on
-    likewise, by ``stats.drawn_runs``, but for ``fixed_runs``: ``stats.cluster_bootstrap`` for runs that are tested on
-    more than one fold.
+    likewise, by ``stats.drawn_runs``, but with ``fixed_runs``. It is what ``stats.cluster_bootstrap`` does, for runs
+    that are tested on more than one fold.
     """
     n_runs = {trained: len(hits) for (trained, _), (_, hits) in found.items()}
     n_recordings = {tested: len(sizes) for (_, tested), (sizes, _) in found.items()}

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
 from benchmarks.cells import Blocks, draw, run_deviation
@@ -51,20 +52,28 @@ def main() -> None:
     )
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
-    path = REPORTS / "spread.json"
-    if args.runs is not None:
-        folds = load_study(args.runs / "data", load_params(args.runs / "params.yaml")).folds
-        spread = fit(folds)
-        write_json(path, asdict(spread))
-        compare(folds, spread, args.seed)
-    spread = read_spread(path)
-    false = false_positives(spread, 5 * args.studies, args.seed)
+    with threadpool_limits(1):  # several threads take four times as long for such small matrices
+        if args.runs is not None:
+            measure(args.runs, args.seed)
+        write_tables(args.studies, args.seed)
+
+
+def measure(runs: Path, seed: int) -> None:
+    """Write what the finished study in the folder ``runs`` is spread like, and how studies drawn from that compare."""
+    folds = load_study(runs / "data", load_params(runs / "params.yaml")).folds
+    spread = fit(folds)
+    write_json(REPORTS / "spread.json", asdict(spread))
+    compare(folds, spread, seed)
+
+
+def write_tables(studies: int, seed: int) -> None:
+    """Write and print the rates of ``studies`` an effect, and draw those with one."""
+    spread = read_spread(REPORTS / "spread.json")
+    false = false_positives(spread, 5 * studies, seed)
     write_rows(REPORTS / "false_positives.csv", false)
-    search = [
-        row for layout in LAYOUTS for row in search_false_positives(spread, layout, 5 * args.studies // 2, args.seed)
-    ]
+    search = [row for layout in LAYOUTS for row in search_false_positives(spread, layout, 5 * studies // 2, seed)]
     write_rows(REPORTS / "search.csv", search)
-    power = powers(spread, args.studies, args.seed)
+    power = powers(spread, studies, seed)
     write_rows(REPORTS / "power.csv", power)
     write_rows(REPORTS / "needed.csv", needed(power))
     plot_power(REPORTS / "power.png", power)
