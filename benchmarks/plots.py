@@ -234,7 +234,7 @@ def plot_power(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     for axes, (k, part) in zip(panels[0], folds, strict=True):
         named = part.rename(columns={"t": "corrected t", "points": "true difference"})
         long = named.melt(["true difference", "seeds"], ["interval", "corrected t"], "claimed by", "power")
-        long["true difference"] = long["true difference"].map("{:g} points".format)
+        long["true difference"] = long["true difference"].map(lambda points: f"{points:g} point{'s' * (points != 1)}")
         sns.lineplot(long, x="seeds", y="power", hue="true difference", style="claimed by", markers=True, ax=axes)
         axes.axhline(0.8, color="grey", linestyle=":", linewidth=1)
         axes.set(title=f"{k} folds", xscale="log", xticks=sorted(part["seeds"]), ylim=(0, 1.02))

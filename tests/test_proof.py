@@ -9,6 +9,7 @@ from soundaug.statistics.proof import (
     what_accuracy_hides,
     what_clips_can_prove,
     what_folds_can_prove,
+    what_seeds_can_prove,
 )
 
 
@@ -29,6 +30,13 @@ def test_three_folds_and_one() -> None:
         "p < 0.05."
     )
     assert what_folds_can_prove(1) == "With one fold there is no test over folds, and no p-value."
+
+
+def test_one_seed_is_told() -> None:
+    assert what_seeds_can_prove(2) is None
+    assert what_seeds_can_prove(1) == (
+        "With one seed the interval leaves out what another training run would change, and claims too often."
+    )
 
 
 def test_few_clips_or_recordings_are_told() -> None:

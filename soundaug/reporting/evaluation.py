@@ -21,6 +21,7 @@ from soundaug.statistics.proof import (
     what_accuracy_hides,
     what_clips_can_prove,
     what_folds_can_prove,
+    what_seeds_can_prove,
 )
 from soundaug.statistics.stats import Draws, Floats, FoldPredictions, Ints, Strings
 
@@ -188,6 +189,7 @@ def verdict(metrics: Metrics, params: Params) -> str:
     sentences.append(what_folds_can_prove(len(params.folds), alpha))
     corpus = metrics["corpus"]
     for told in (
+        what_seeds_can_prove(len(params.seeds)),
         what_clips_can_prove(corpus["test_clips"], corpus["test_recordings"]),
         what_accuracy_hides(corpus["largest_class"], corpus["classes"]),
     ):

@@ -153,6 +153,9 @@ def excluded_table(study: Study) -> Table:
 def statistics_lines(metrics: Metrics, params: Params) -> list[str]:
     """How the intervals and p-values came about, a sentence or two an entry."""
     k, found = len(params.folds), metrics["delta"]["accuracy"]
+    drawn, fixed = ", and of its seeds", "training sets"
+    if len(params.seeds) == 1:
+        drawn, fixed = "", "training sets and the runs of the one seed"
     lines = [
         (
             "Unit: the paired difference per held-out fold (same fold, same seeds, same test clips), seeds averaged "
@@ -160,9 +163,8 @@ def statistics_lines(metrics: Metrics, params: Params) -> list[str]:
         ),
         (
             f"Intervals: cluster bootstrap, {params.evaluate.bootstrap} resamples of whole recordings within each "
-            "fold, since clips of one recording are not independent, "
-            + ("and of its seeds; " if len(params.seeds) > 1 else "of the one seed's models held fixed; ")
-            + "percentiles. Training sets are held fixed: what others would change shows in the tests over folds."
+            f"fold{drawn}; percentiles. Clips of one recording are not independent. Held fixed are {fixed}: what "
+            "others would change shows in the tests over folds."
         ),
     ]
     if k == 1:

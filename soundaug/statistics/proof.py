@@ -26,6 +26,13 @@ def what_folds_can_prove(k: int, alpha: float = 0.05) -> str:
     )
 
 
+def what_seeds_can_prove(n_seeds: int) -> str | None:
+    """A sentence where the interval cannot know what runs differ by; None with two seeds or more."""
+    if n_seeds > 1:
+        return None
+    return "With one seed the interval leaves out what another training run would change, and claims too often."
+
+
 def what_clips_can_prove(test_clips: int, test_recordings: int) -> str | None:
     """A sentence on how coarse accuracy and interval are with so few to test on; None where they are many."""
     if test_clips >= FEW_CLIPS and test_recordings >= FEW_RECORDINGS:
