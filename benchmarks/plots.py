@@ -227,13 +227,17 @@ def _whiskers(table: pd.DataFrame) -> list[Any]:
 
 
 def plot_power(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Power against the seeds, a panel a number of folds, a line an effect; dashed: the corrected t-test."""
+    """Power against the seeds, a panel a number of folds, a line an effect; dashed: the corrected t-test.
+
+    Of the interval from two seeds on: that of one seed does not know how runs differ, and is no start of its line.
+    """
     table = pd.DataFrame(rows)
     folds = table.groupby("folds", sort=True)
     figure, panels = plt.subplots(1, len(folds), figsize=(11, 4), layout="constrained", squeeze=False, sharey=True)
     for axes, (k, part) in zip(panels[0], folds, strict=True):
         named = part.rename(columns={"t": "corrected t", "points": "true difference"})
         long = named.melt(["true difference", "seeds"], ["interval", "corrected t"], "claimed by", "power")
+        long = long[(long["claimed by"] != "interval") | (long["seeds"] > 1)]
         long["true difference"] = long["true difference"].map(lambda points: f"{points:g} point{'s' * (points != 1)}")
         sns.lineplot(long, x="seeds", y="power", hue="true difference", style="claimed by", markers=True, ax=axes)
         axes.axhline(0.8, color="grey", linestyle=":", linewidth=1)
