@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-import yaml
 
+from soundaug.params import Evaluate, load_params
 from soundaug.running.errors import StudyError, run_stage
 from soundaug.running.outputs import read_rows
 from soundaug.sources.corpus import Clip, class_names, read_clips
@@ -59,21 +59,22 @@ def _predicted(
             if [row["actual"] for row in of_run] != [clip.class_name for clip in clips]:
                 raise StudyError(f"{path}: found other clips of fold {fold}, seed {seed}, wanted the folder's")
             accuracy = sum(row["actual"] == row["predicted"] for row in of_run) / len(of_run)
-            if abs(accuracy - recorded[str(fold), str(seed)]) > 1e-6:
+            score = recorded.get((str(fold), str(seed)))
+            if score is None or abs(accuracy - score) > 1e-6:
                 wrong = f"accuracy {accuracy:.6f} of fold {fold}, seed {seed}"
-                raise StudyError(f"{path}: found {wrong}, wanted {recorded[str(fold), str(seed)]} as recorded")
+                raise StudyError(f"{path}: found {wrong}, wanted {score or 'none'}, as in plots/accuracy.csv")
             found[fold].append([classes.index(row["predicted"]) for row in of_run])
     return {fold: np.array(predicted) for fold, predicted in found.items()}
 
 
-def gain(folds: Sequence[FoldPredictions], n_classes: int, settings: Mapping[str, float]) -> tuple[float, float, float]:
-    """Aug minus base, mean fold accuracy in 0..1, and both ends of its interval; ``settings`` as params' evaluate."""
-    rng = np.random.default_rng(int(settings["seed"]))
-    draws = stats.cluster_bootstrap(folds, n_classes, int(settings["bootstrap"]), rng)
+def gain(folds: Sequence[FoldPredictions], n_classes: int, settings: Evaluate) -> tuple[float, float, float]:
+    """Aug minus base, mean fold accuracy in 0..1, and both ends of its interval."""
+    rng = np.random.default_rng(settings.seed)
+    draws = stats.cluster_bootstrap(folds, n_classes, settings.bootstrap, rng)
     score = {
         arm: np.mean([stats.accuracy(fold.class_id, fold.predicted[arm]).mean() for fold in folds]) for arm in ARMS
     }
-    interval = stats.percentile_interval(draws["aug"].accuracy - draws["base"].accuracy, settings["confidence"])
+    interval = stats.percentile_interval(draws["aug"].accuracy - draws["base"].accuracy, settings.confidence)
     return float(score["aug"] - score["base"]), *interval
 
 
@@ -82,10 +83,10 @@ def main() -> None:
     parser.add_argument("folder", type=Path, help="the data of the run, in UrbanSound8K's layout")
     parser.add_argument("--run", type=Path, default=RUN, help="the folder of the recorded run")
     arguments = parser.parse_args()
-    params = yaml.safe_load((arguments.run / "params.yaml").read_text(encoding="utf-8"))
+    params = load_params(arguments.run / "params.yaml")
     clips = read_clips(arguments.folder / "metadata/UrbanSound8K.csv")
-    folds = predictions(arguments.run, params["folds"], params["seeds"], clips)
-    mean, low, high = (100 * value for value in gain(folds, len(class_names(clips)), params["evaluate"]))
+    folds = predictions(arguments.run, params.folds, params.seeds, clips)
+    mean, low, high = (100 * value for value in gain(folds, len(class_names(clips)), params.evaluate))
     print(f"aug minus base {mean:+.1f} points ({low:+.1f} to {high:+.1f})")
 
 

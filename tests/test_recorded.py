@@ -34,8 +34,7 @@ def study(tmp_path: Path) -> Path:
     for name in ("confusion_base", "confusion_aug", "accuracy"):
         (tmp_path / "run/plots").mkdir(parents=True, exist_ok=True)
         write_table(tmp_path / "run/plots" / f"{name}.csv", tables[name])
-    values = {"folds": PARAMS.folds, "seeds": PARAMS.seeds, "evaluate": vars(PARAMS.evaluate)}
-    (tmp_path / "run/params.yaml").write_text(yaml.safe_dump(values), encoding="utf-8")
+    (tmp_path / "run/params.yaml").write_text(yaml.safe_dump(PARAMS.model_dump(mode="json")), encoding="utf-8")
     (tmp_path / "folder/metadata").mkdir(parents=True)
     clips = [
         Clip(row["clip"], row["fs_id"], fold, int(row["class_id"]), CLASSES[int(row["class_id"])], path="")
@@ -49,7 +48,7 @@ def study(tmp_path: Path) -> Path:
 def recorded(study: Path) -> tuple[float, float, float]:
     clips = read_clips(study / "folder/metadata/UrbanSound8K.csv")
     folds = predictions(study / "run", PARAMS.folds, PARAMS.seeds, clips)
-    return gain(folds, len(CLASSES), vars(PARAMS.evaluate))
+    return gain(folds, len(CLASSES), PARAMS.evaluate)
 
 
 def test_is_what_evaluate_says_of_the_same_runs(study: Path) -> None:
@@ -77,6 +76,9 @@ def test_runs_are_checked_against_what_was_recorded(study: Path) -> None:
     rows[1]["accuracy"] = "0.123456"
     write_csv(table, list(rows[0]), [list(row.values()) for row in rows])
     with pytest.raises(StudyError, match=r"confusion_base.csv: found accuracy .* of fold 1, seed 1, wanted 0.123456"):
+        recorded(study)
+    write_csv(table, list(rows[0]), [list(row.values()) for row in rows if row["fold"] == "2"])
+    with pytest.raises(StudyError, match=r"confusion_base.csv: found accuracy .* of fold 1, seed 0, wanted none"):
         recorded(study)
 
 
