@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from benchmarks.cells import Blocks, draw, run_deviation
 from benchmarks.plots import plot_power
-from benchmarks.simulated_study import Design, Spread, first_seeds, fit, simulate
+from benchmarks.simulated_study import Design, Spread, first_seeds, fit, simulate, with_classes
 from soundaug.params import load_params
 from soundaug.reporting.evaluation import load_study
 from soundaug.running.errors import run_stage
@@ -39,6 +39,11 @@ BEYOND = {  # what a record of few runs cannot tell
 LAYOUTS = {  # of the search: folds trained on, each by itself, seeds; and of what is run once on held-out folds
     "search": (3, 3),
     "tested": (3, 5),
+}
+CLASSES = {  # how a corpus's recordings fall into classes
+    "ten alike": [1 / 10] * 10,
+    "88, 11 and 1 %": [0.88, 0.11, 0.01],
+    "thirty, from few to many": [i / 465 for i in range(1, 31)],
 }
 RUN_POINTS = (0.0, 1.0, 1.4, 2.0)  # s.d. of what a run does to a fold; of a difference of two runs 1.4 times as much
 TESTS = ("interval", "t", "sign_flip", "mcnemar")
@@ -73,11 +78,13 @@ def write_tables(studies: int, seed: int) -> None:
     write_rows(REPORTS / "false_positives.csv", false)
     search = [row for layout in LAYOUTS for row in search_false_positives(spread, layout, 5 * studies // 2, seed)]
     write_rows(REPORTS / "search.csv", search)
+    alike = [row for name in CLASSES for row in macro_f1_false_positives(spread, name, studies, seed)]
+    write_rows(REPORTS / "macro_f1.csv", alike)
     power = powers(spread, studies, seed)
     write_rows(REPORTS / "power.csv", power)
     write_rows(REPORTS / "needed.csv", needed(power))
     plot_power(REPORTS / "power.png", power)
-    for row in [*false, *search, *needed(power)]:
+    for row in [*false, *search, *alike, *needed(power)]:
         print(", ".join(f"{key} {value}" for key, value in row.items()))
 
 
@@ -146,6 +153,24 @@ def false_positives(spread: Spread, n: int, seed: int) -> list[dict[str, Any]]:
         }
         rows.append(row | {"error": error})
     return rows
+
+
+def macro_f1_false_positives(spread: Spread, classes: str, n: int, seed: int) -> Iterator[dict[str, Any]]:
+    """Rows of how often the interval of macro-F1 claims a difference where arms do not differ."""
+    shares = CLASSES[classes]
+    for k in FOLDS:
+        rng = np.random.default_rng([seed, list(CLASSES).index(classes), k])
+        wrong = dict.fromkeys(SEEDS, 0)
+        for _ in tqdm(range(n), desc=f"macro-F1, {classes}, {k} folds", unit="study", disable=None):
+            study = simulate(spread, Design(k, max(SEEDS)), {"base": 0.0, "aug": 0.0}, rng)
+            study = with_classes(study, shares, rng)
+            for s in SEEDS:
+                draws = stats.cluster_bootstrap(first_seeds(study, s), len(shares), RESAMPLES, rng)
+                low, high = stats.percentile_interval(draws["aug"].macro_f1 - draws["base"].macro_f1, 1 - LEVEL)
+                wrong[s] += low > 0 or high < 0
+        error = round(2 * float(np.sqrt(LEVEL * (1 - LEVEL) / n)), 4)
+        for s, count in wrong.items():
+            yield {"classes": classes, "folds": k, "seeds": s, "interval": round(count / n, 4), "error": error}
 
 
 def search_false_positives(spread: Spread, layout: str, n: int, seed: int) -> Iterator[dict[str, Any]]:

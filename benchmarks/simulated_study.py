@@ -130,6 +130,26 @@ def simulate(
     return folds
 
 
+def with_classes(
+    folds: Sequence[FoldPredictions], shares: Sequence[float], rng: np.random.Generator
+) -> list[FoldPredictions]:
+    """The same study with classes: each fold's recordings dealt to classes by ``shares``, two or more to each.
+
+    A clip that is predicted wrong is taken for one other class, the same in every run.
+    """
+    found = []
+    for fold in folds:
+        _, recording = np.unique(fold.fs_id, return_inverse=True)
+        n = int(recording.max()) + 1
+        counts = np.maximum(2, np.floor(np.array(shares) * n).astype(np.int64))
+        counts[int(np.argmax(counts))] += n - counts.sum()
+        class_id = rng.permutation(np.repeat(np.arange(len(shares)), counts))[recording]
+        other = (class_id + rng.integers(1, len(shares), len(class_id))) % len(shares)
+        predicted = {arm: np.where(rows == fold.class_id, class_id, other) for arm, rows in fold.predicted.items()}
+        found.append(FoldPredictions(fold.fs_id, class_id, predicted))
+    return found
+
+
 def first_seeds(folds: Sequence[FoldPredictions], n_seeds: int) -> list[FoldPredictions]:
     """The same study with its first seeds alone."""
     return [

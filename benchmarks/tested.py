@@ -14,7 +14,7 @@ import numpy as np
 from benchmarks.cells import Cells, blocks, estimate, fold_means, run_means
 from benchmarks.plots import plot_tested
 from benchmarks.search import TESTED, Row, judged_columns, load_rows, points, seed_sd
-from soundaug.reporting.evaluation import p_text
+from soundaug.reporting.verdict import p_text
 from soundaug.running.errors import StudyError, run_stage
 from soundaug.running.outputs import write_table
 from soundaug.statistics import stats

@@ -103,6 +103,7 @@ def test_three_uneven_class_folders(real_audio: Path, tmp_path: Path, capsys: py
     for text in (report, page.replace("&lt;", "<"), capsys.readouterr().out):
         assert "3 folds cannot reach p < 0.25 in the sign-flip test" in text
         assert "One class has 88% of the test clips" in text
+        assert "Macro-F1 changed by" in text
 
 
 def test_five_clips_a_class(real_audio: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

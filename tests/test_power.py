@@ -10,7 +10,7 @@ import pytest
 from fake_study import read_csv
 
 from benchmarks import power
-from benchmarks.simulated_study import Design, Spread, first_seeds, fit, simulate
+from benchmarks.simulated_study import Design, Spread, first_seeds, fit, simulate, with_classes
 from soundaug.running.errors import StudyError
 from soundaug.statistics import stats
 from soundaug.statistics.stats import FoldPredictions
@@ -89,6 +89,30 @@ def test_the_searchs_interval_keeps_its_level_though_runs_differ(layout: str, mo
         assert found["recordings_alone"] > 0.05 + found["error"]
 
 
+def test_classes_leave_right_and_wrong_as_they_were() -> None:
+    rng = np.random.default_rng(6)
+    plain = simulate(SPREAD, Design(2, 2), {"base": 0.0, "aug": 3.0}, rng)
+    for before, after in zip(plain, with_classes(plain, [0.88, 0.11, 0.01], rng), strict=True):
+        recordings = {fs_id: set(after.class_id[after.fs_id == fs_id].tolist()) for fs_id in np.unique(after.fs_id)}
+        assert all(len(found) == 1 for found in recordings.values())
+        counts = np.bincount([found.pop() for found in recordings.values()], minlength=3)
+        assert counts.min() >= 2
+        assert counts[0] / counts.sum() == pytest.approx(0.88, abs=0.03)
+        for arm, rows in after.predicted.items():
+            assert np.array_equal(rows == after.class_id, before.predicted[arm] == before.class_id)
+
+
+def test_macro_f1s_interval_keeps_its_level(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(power, "FOLDS", (3,))
+    monkeypatch.setattr(power, "SEEDS", (1, 2))
+    for row in power.macro_f1_false_positives(SPREAD, "88, 11 and 1 %", 300, 0):
+        assert row["interval"] <= 0.05 + row["error"]
+    real = simulate(SPREAD, Design(3, 2), {"base": 0.0, "aug": 10.0}, np.random.default_rng(0))
+    study = with_classes(real, [0.5, 0.5], np.random.default_rng(0))
+    draws = stats.cluster_bootstrap(study, 2, 400, np.random.default_rng(0))
+    assert stats.percentile_interval(draws["aug"].macro_f1 - draws["base"].macro_f1, 0.95)[0] > 0  # it can claim
+
+
 def test_a_bootstrap_of_clips_does_not() -> None:
     rng = np.random.default_rng(3)
     wrong = 0
@@ -137,6 +161,7 @@ def test_the_command_writes_its_tables(tmp_path: Path, monkeypatch: pytest.Monke
     assert all(float(row["interval"]) == 1.0 for row in rows)
     assert [row["interval"] for row in read_csv(tmp_path / "needed.csv")] == ["2", "2"]  # one seed knows no runs
     assert len(read_csv(tmp_path / "false_positives.csv")) == 3 * 2 * 2 + 2
+    assert len(read_csv(tmp_path / "macro_f1.csv")) == 3 * 2 * 2
     assert (tmp_path / "power.png").read_bytes().startswith(b"\x89PNG")
 
 
@@ -151,6 +176,10 @@ def test_the_page_tells_what_the_tables_hold() -> None:
         rows = [row for row in read_csv(root / "reports/statistics/search.csv") if row["layout"] == layout]
         for column in ("interval", "recordings_alone"):
             assert f"| {' | '.join(f'{100 * float(row[column]):.1f} %' for row in rows)} |" in page, shown
+    alike = read_csv(root / "reports/statistics/macro_f1.csv")
+    for classes, k in {(row["classes"], row["folds"]) for row in alike}:
+        found = [row["interval"] for row in alike if (row["classes"], row["folds"]) == (classes, k)]
+        assert f"| {classes} | {k} | {' | '.join(f'{100 * float(rate):.1f} %' for rate in found)} |" in page
     needed = {(float(row["points"]), row["folds"]): row for row in read_csv(root / "reports/statistics/needed.csv")}
     for points in power.POINTS:
         cells = [needed[points, str(k)][test] or "more than 10" for test in ("interval", "t") for k in power.FOLDS]

@@ -71,12 +71,17 @@ def test_verdict_comes_first(text: str) -> None:
 def test_tables_hold_the_numbers(text: str) -> None:
     base, aug, mixup = (table_rows(text, arm)[0] for arm in ("base", "aug", "mixup"))
     assert base[2] == "62.5"
-    assert base[5] == ""
+    assert base[4] == ""
     assert aug[2] == "75.0"
-    assert aug[5] == "+12.5"
-    assert aug[7:10] == ["0.24", "", "0.25"]
-    assert mixup[5] == "+4.2"
-    assert mixup[7:9] == ["-", "-"]
+    assert aug[4] == "+12.5"
+    assert aug[6:9] == ["0.24", "", "0.25"]
+    assert mixup[4] == "+4.2"
+    assert mixup[6:8] == ["-", "-"]
+    alike = {arm: table_rows(text, arm)[1] for arm in ("base", "aug", "mixup")}
+    assert {arm: row[1] for arm, row in alike.items()} == {"base": "51.7", "aug": "69.6", "mixup": "55.6"}
+    assert alike["base"][3:] == ["", "", "", ""]
+    assert (alike["aug"][3], alike["aug"][5]) == ("+17.9", "")
+    assert (alike["mixup"][3], alike["mixup"][5]) == ("+3.9", "+14.0")
     over = table_rows(text, "aug minus mixup")[0]
     assert (over[1], over[3], over[4], over[5]) == ("+8.3", "0.39", "0.78", "0.5")
     values = next(cells(line) for line in text.splitlines() if line.startswith("| 2 | 1 |"))

@@ -1,4 +1,4 @@
-"""From the runs of every arm to the figures of reports/metrics.json, the tables for plots and the verdict."""
+"""From the runs of every arm to the figures of reports/metrics.json, and the tables for plots."""
 
 import math
 import re
@@ -16,20 +16,13 @@ from soundaug.params import Params
 from soundaug.running.errors import StudyError
 from soundaug.running.outputs import read_json, read_rows
 from soundaug.statistics import stats
-from soundaug.statistics.proof import (
-    smallest_sign_flip_p,
-    what_accuracy_hides,
-    what_clips_can_prove,
-    what_folds_can_prove,
-    what_seeds_can_prove,
-)
+from soundaug.statistics.proof import smallest_sign_flip_p
 from soundaug.statistics.stats import Draws, Floats, FoldPredictions, Ints, Strings
 
 Metrics = dict[str, Any]  # nested, the leaves are numbers
 Row = dict[str, Any]
 
 METRICS_SCHEMA = 1  # of reports/metrics.json; docs/metrics.md says what it stands for and when it grows
-NEAR_TOLD = 0.01  # share of the test clips from which the verdict tells of near-duplicates
 HISTORY_COLUMNS = ("step", "train_loss", "test_accuracy")
 
 
@@ -122,11 +115,7 @@ def compute_metrics(study: Study, params: Params, data: Path) -> Metrics:
             metrics[arm]["seed_std"] = _rounded(float(accuracy.mean(axis=0).std(ddof=1)))
     metrics["delta"] = {
         "accuracy": _compare(study, "aug", "base", draws, params),
-        "macro_f1": _estimate(
-            float((study.macro_f1("aug") - study.macro_f1("base")).mean()),
-            draws["aug"].macro_f1 - draws["base"].macro_f1,
-            settings.confidence,
-        ),
+        "macro_f1": _macro_f1_difference(study, "aug", "base", draws, params),
         "changed_predictions": _rounded(
             float(np.mean([(fold.predicted["aug"] != fold.predicted["base"]).mean() for fold in study.folds]))
         ),
@@ -143,9 +132,18 @@ def compute_metrics(study: Study, params: Params, data: Path) -> Metrics:
         for arm, p in adjusted.items():
             family[arm]["p_holm"] = _significant(p)
     for arm in params.controls:
-        metrics[arm]["delta"] = {"accuracy": families["delta"][arm]}
+        metrics[arm]["delta"] = {
+            "accuracy": families["delta"][arm],
+            "macro_f1": _macro_f1_difference(study, arm, "base", draws, params),
+        }
     if params.controls:
-        metrics["over"] = {arm: {"accuracy": families["over"][arm]} for arm in params.controls}
+        metrics["over"] = {
+            arm: {
+                "accuracy": families["over"][arm],
+                "macro_f1": _macro_f1_difference(study, "aug", arm, draws, params),
+            }
+            for arm in params.controls
+        }
     metrics["corpus"] = {
         "clips": len(study.corpus),
         "recordings": len({clip.fs_id for clip in study.corpus}),
@@ -159,82 +157,6 @@ def compute_metrics(study: Study, params: Params, data: Path) -> Metrics:
         if found:
             metrics[name] = found
     return metrics
-
-
-def best_control(metrics: Metrics, params: Params) -> str | None:
-    """The control with the highest mean accuracy, None without controls."""
-    return max(params.controls, key=lambda arm: float(metrics[arm]["accuracy"]["mean"]), default=None)
-
-
-def verdict(metrics: Metrics, params: Params) -> str:
-    """What the intervals support: one sentence on the difference, then what bounds or forbids reading more into it."""
-    alpha = 1 - params.evaluate.confidence
-    found = metrics["delta"]["accuracy"]
-    sentence = (
-        f"Diffusion augmentation changed mean fold accuracy by {difference(found, params)}: "
-        f"{_claim(found, 'it helped', 'it hurt')}"
-    )
-    if _excludes_zero(found) and found.get("p_value", 0.0) > alpha:
-        sentence += f", although the corrected t-test over folds (p = {p_text(found['p_value'])}) does not confirm it"
-    best = best_control(metrics, params)
-    if best is not None:
-        over = metrics["over"][best]["accuracy"]
-        claim = _claim(over, "better than that control", "worse than that control")
-        sentence += f"; against the best control, {best}, it is {difference(over, params)}: {claim}"
-    sentences = [sentence + "."]
-    if params.generate.per_class == 0:
-        changed = metrics["delta"]["changed_predictions"]
-        agreement = "every prediction agrees" if changed == 0 else f"{changed:.2%} of the predictions differ"
-        sentences.insert(0, f"This is an A/A check, nothing was generated and both arms must be equal: {agreement}.")
-    sentences.append(what_folds_can_prove(len(params.folds), alpha))
-    corpus = metrics["corpus"]
-    for told in (
-        what_seeds_can_prove(len(params.seeds)),
-        what_clips_can_prove(corpus["test_clips"], corpus["test_recordings"]),
-        what_accuracy_hides(corpus["largest_class"], corpus["classes"]),
-    ):
-        sentences += [told] if told else []
-    if params.data.held_out == "others":
-        sentences.append(
-            "Each fold trained alone and the others were tested: figures to choose settings by, not the study's result."
-        )
-    if params.data.recordings_share < 1:
-        sentences.append(f"{params.data.recordings_share:.0%} of each class's training recordings were used.")
-    if params.data.split == "random":
-        sentences.append(
-            "The split is random by clip: slices of one recording are in training and test, "
-            "so these accuracies are leaky and too high."
-        )
-    if metrics.get("audit", {}).get("near_share", 0.0) >= NEAR_TOLD:
-        sentences.append(
-            f"{metrics['audit']['near_share']:.1%} of the test clips are nearly the same as a clip trained on, "
-            "although of another recording by its id."
-        )
-    if params.generator.pretrained is not None:
-        sentences.append("Whether the pretrained generator had heard test clips before is not known.")
-    if params.data.source == "synthetic":
-        sentences.append("Figures on the embedded synthetic corpus say nothing about UrbanSound8K.")
-    return " ".join(sentences)
-
-
-def difference(found: Mapping[str, float], params: Params) -> str:
-    """A difference in percentage points with its interval, such as "+1.2 points (95 % interval -0.5 to +2.9)"."""
-    level = f"{100 * params.evaluate.confidence:g} %"
-    return f"{points(found['mean'])} points ({level} interval {points(found['ci_low'])} to {points(found['ci_high'])})"
-
-
-def points(fraction: float) -> str:
-    """A difference of fractions as signed percentage points, two decimals where one would hide it: "+1.2"."""
-    value = 100 * fraction
-    text = f"{value:+.1f}" if abs(value) >= 0.05 or value == 0 else f"{value:+.2f}"
-    return "0.0" if float(text) == 0 else text
-
-
-def p_text(p: float | None) -> str:
-    """A p-value with two significant digits, "< 0.001" below that, "-" where there is none."""
-    if p is None:
-        return "-"
-    return "< 0.001" if p < 0.001 else f"{p:.2g}"
 
 
 def plot_tables(study: Study, metrics: Metrics) -> dict[str, list[Row]]:
@@ -414,6 +336,12 @@ def _compare(study: Study, arm: str, other: str, draws: Mapping[str, Draws], par
     return found | {"p_sign_flip": _significant(stats.sign_flip_test(differences, rng))}
 
 
+def _macro_f1_difference(study: Study, arm: str, other: str, draws: Mapping[str, Draws], params: Params) -> Metrics:
+    """Arm minus other: mean and interval."""
+    mean = float((study.macro_f1(arm) - study.macro_f1(other)).mean())
+    return _estimate(mean, draws[arm].macro_f1 - draws[other].macro_f1, params.evaluate.confidence)
+
+
 def _best_epoch_difference(study: Study, params: Params) -> Metrics:
     """Aug minus base at the epochs that suited the test clips best, with its interval, to compare with published."""
     settings = params.evaluate
@@ -465,13 +393,3 @@ def _generator(data: Path, params: Params) -> Metrics:
 
 def _inversion(data: Path, params: Params) -> Metrics:
     return _scalars([data / "generated" / f"fold{fold}" / "inversion.json" for fold in params.folds])
-
-
-def _excludes_zero(found: Mapping[str, float]) -> bool:
-    return found["ci_low"] > 0 or found["ci_high"] < 0
-
-
-def _claim(found: Mapping[str, float], above: str, below: str) -> str:
-    if found["ci_low"] > 0:
-        return above
-    return below if found["ci_high"] < 0 else "no difference can be claimed"

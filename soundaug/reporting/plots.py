@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 
 from soundaug.listening.examples import ClosestPair, Example
 from soundaug.params import Features, Params
-from soundaug.reporting.evaluation import Metrics, Study, best_control, curves
+from soundaug.reporting.evaluation import Metrics, Study, curves
+from soundaug.reporting.verdict import best_control
 from soundaug.statistics.stats import Floats
 from soundaug.stylizer.report import KINDS, STYLE_GOAL, Stylized
 

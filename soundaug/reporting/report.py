@@ -11,12 +11,13 @@ from rich.text import Text
 from soundaug.audit.checks import Audit
 from soundaug.audit.closeness import Closeness
 from soundaug.params import Params
-from soundaug.reporting.evaluation import Metrics, Study, p_text, points, verdict
+from soundaug.reporting.evaluation import Metrics, Study
 from soundaug.reporting.generator_report import faults
 from soundaug.reporting.tables import (
     EQUAL_EPOCHS,
     EQUAL_STEPS,
     GENERATED,
+    MACRO_F1,
     P_VALUES,
     PRIMARY,
     Table,
@@ -31,10 +32,12 @@ from soundaug.reporting.tables import (
     figures_table,
     goals_table,
     interval_text,
+    macro_f1_table,
     over_table,
     statistics_lines,
     values_table,
 )
+from soundaug.reporting.verdict import p_text, points, verdict
 from soundaug.stylizer.report import EXPLAINED, NOT_THERE, stylize_table
 
 FIGURES = {  # file name: alt text
@@ -75,6 +78,9 @@ def render(
         _table(arms_table(study, metrics, params)),
         P_VALUES,
         *(["## Diffusion against each control", _table(over_table(metrics, params))] if params.controls else []),
+        "## Classes alike",
+        MACRO_F1,
+        _table(macro_f1_table(metrics, params)),
         picture("differences.png"),
         "## Every fold and seed",
         "Accuracy and, in brackets, macro-F1 in percent.",

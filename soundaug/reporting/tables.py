@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from soundaug.audit.checks import Audit
 from soundaug.audit.closeness import Closeness
 from soundaug.params import Controls, Params
-from soundaug.reporting.evaluation import Metrics, Study, accuracy_table, best_control, p_text, points
+from soundaug.reporting.evaluation import Metrics, Study, accuracy_table
 from soundaug.reporting.generator_report import goals
+from soundaug.reporting.verdict import best_control, p_text, points
 from soundaug.statistics.proof import smallest_sign_flip_p
 
 ARMS = {
@@ -24,6 +25,10 @@ EQUAL_STEPS = "Every arm takes the same number of optimiser steps."
 EQUAL_EPOCHS = (
     "Every arm is trained for the same number of epochs, so arms with extra clips take more optimiser steps: "
     "part of a difference may be longer training."
+)
+MACRO_F1 = (
+    "Macro-F1: F1 averaged over the classes, each counting alike however few its clips; mean over the held-out folds "
+    "as above."
 )
 P_VALUES = (
     "p: corrected resampled t-test over folds. Holm p: the same, adjusted for the number of controls; aug is the one "
@@ -70,14 +75,13 @@ def level_text(params: Params) -> str:
 def arms_table(study: Study, metrics: Metrics, params: Params) -> Table:
     """A row an arm: accuracy and its difference to base, with intervals and p."""
     level = level_text(params)
-    header = ["arm", "trained on", "accuracy %", level, "macro-F1 %", "minus base, points", level, "p", "Holm p"]
+    header = ["arm", "trained on", "accuracy %", level, "minus base, points", level, "p", "Holm p"]
     header += ["sign-flip p", "best epoch on test %", "s.d. over seeds"]
     rows = []
     for arm in study.arms:
         found, delta = metrics[arm]["accuracy"], delta_of(metrics, arm)
         row = [arm, ARMS[arm], f"{100 * found['mean']:.1f}"]
         row += [f"{100 * found['ci_low']:.1f} to {100 * found['ci_high']:.1f}"]
-        row += [f"{100 * metrics[arm]['macro_f1']['mean']:.1f}"]
         if delta is None:
             row += ["", "", "", "", ""]
         else:
@@ -96,6 +100,21 @@ def over_table(metrics: Metrics, params: Params) -> Table:
         rows.append([f"aug minus {arm}", points(found["mean"]), interval_text(found)])
         rows[-1] += [_p(found), _p(found, "p_holm"), _p(found, "p_sign_flip")]
     return Table(["difference", "points", level_text(params), "p", "Holm p", "sign-flip p"], rows)
+
+
+def macro_f1_table(metrics: Metrics, params: Params) -> Table:
+    """A row an arm: macro-F1, its difference to base and that of aug to it, with intervals."""
+    level = level_text(params)
+    rows = []
+    for arm in params.arms:
+        found = metrics[arm]["macro_f1"]
+        row = [arm, f"{100 * found['mean']:.1f}", f"{100 * found['ci_low']:.1f} to {100 * found['ci_high']:.1f}"]
+        minus_base = None if arm == "base" else (metrics if arm == "aug" else metrics[arm])["delta"]["macro_f1"]
+        aug_minus = None if arm in ("base", "aug") else metrics["over"][arm]["macro_f1"]
+        for one in (minus_base, aug_minus):
+            row += ["", ""] if one is None else [points(one["mean"]), interval_text(one)]
+        rows.append(row)
+    return Table(["arm", "macro-F1 %", level, "minus base, points", level, "aug minus it, points", level], rows)
 
 
 def values_table(study: Study) -> Table:

@@ -4,7 +4,7 @@ import math
 from typing import Any
 
 from soundaug.params import Params
-from soundaug.reporting.evaluation import Metrics, Study, accuracy_table, best_control, summary_table
+from soundaug.reporting.evaluation import Metrics, Study, accuracy_table, summary_table
 from soundaug.reporting.page.vega import (
     LEGEND,
     OF_FOLD,
@@ -20,6 +20,7 @@ from soundaug.reporting.page.vega import (
     zero_rule,
 )
 from soundaug.reporting.tables import delta_of
+from soundaug.reporting.verdict import best_control
 
 ROW = 36  # pixels of a row of arms or classes
 ESTIMATE = ("mean", "ci_low", "ci_high")

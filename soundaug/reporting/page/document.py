@@ -8,9 +8,9 @@ from pathlib import Path
 import vl_convert
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 
-from soundaug.reporting.evaluation import points, verdict
 from soundaug.reporting.page.sections import Results, sections
 from soundaug.reporting.tables import interval_text, level_text
+from soundaug.reporting.verdict import points, verdict
 
 
 def render_page(results: Results) -> str:

@@ -12,7 +12,7 @@ from soundaug.audit.closeness import Closeness
 from soundaug.listening.examples import ClosestPair
 from soundaug.listening.sounds import Sound
 from soundaug.params import Params
-from soundaug.reporting.evaluation import Metrics, Study, best_control
+from soundaug.reporting.evaluation import Metrics, Study
 from soundaug.reporting.generator_report import faults
 from soundaug.reporting.page.charts import accuracy_chart, class_chart, difference_chart
 from soundaug.reporting.page.confusion import MOST_ANNOTATED, confusion_charts
@@ -23,6 +23,7 @@ from soundaug.reporting.tables import (
     EQUAL_EPOCHS,
     EQUAL_STEPS,
     GENERATED,
+    MACRO_F1,
     P_VALUES,
     PRIMARY,
     Table,
@@ -35,10 +36,12 @@ from soundaug.reporting.tables import (
     excluded_table,
     figures_table,
     goals_table,
+    macro_f1_table,
     over_table,
     statistics_lines,
     values_table,
 )
+from soundaug.reporting.verdict import best_control
 from soundaug.stylizer.assessment import BACH, ORIGINAL, TEXT
 from soundaug.stylizer.report import EXPLAINED, NOT_THERE, Heard, Stylized, stylize_table
 
@@ -129,6 +132,8 @@ def arms(results: Results) -> Section:
         "arms": arms_table(study, metrics, params),
         "p_values": P_VALUES,
         "over": over_table(metrics, params) if params.controls else None,
+        "macro_f1": macro_f1_table(metrics, params),
+        "macro_f1_note": MACRO_F1,
         "names": study.arms,
     }
     return Section("arms", "Base, augmented and controls", data, [accuracy_chart(study, metrics, params)])
