@@ -54,11 +54,11 @@ class Table:
     rows: Sequence[Sequence[str]]
 
 
-def delta_of(metrics: Metrics, arm: str) -> Mapping[str, float] | None:
-    """The accuracy of ``arm`` minus that of base, None for base itself."""
+def delta_of(metrics: Metrics, arm: str, figure: str = "accuracy") -> Mapping[str, float] | None:
+    """The ``figure``, accuracy or macro_f1, of ``arm`` minus that of base, in 0..1; None for base itself."""
     if arm == "base":
         return None
-    found: Mapping[str, float] = (metrics if arm == "aug" else metrics[arm])["delta"]["accuracy"]
+    found: Mapping[str, float] = (metrics if arm == "aug" else metrics[arm])["delta"][figure]
     return found
 
 
@@ -109,9 +109,8 @@ def macro_f1_table(metrics: Metrics, params: Params) -> Table:
     for arm in params.arms:
         found = metrics[arm]["macro_f1"]
         row = [arm, f"{100 * found['mean']:.1f}", f"{100 * found['ci_low']:.1f} to {100 * found['ci_high']:.1f}"]
-        minus_base = None if arm == "base" else (metrics if arm == "aug" else metrics[arm])["delta"]["macro_f1"]
         aug_minus = None if arm in ("base", "aug") else metrics["over"][arm]["macro_f1"]
-        for one in (minus_base, aug_minus):
+        for one in (delta_of(metrics, arm, "macro_f1"), aug_minus):
             row += ["", ""] if one is None else [points(one["mean"]), interval_text(one)]
         rows.append(row)
     return Table(["arm", "macro-F1 %", level, "minus base, points", level, "aug minus it, points", level], rows)
