@@ -82,7 +82,7 @@ run() {
     options="-S data.root=$folder" # which is no setting: a row is the same wherever the clips lie
     for setting in $asked; do options="$options -S $setting"; done
     # And what leads to them; without the report, its sounds and the restyled music.
-    targets="assess_generator train_aug train_control"
+    targets="assess_generator assess_controls train_aug train_control"
     [ "$(echo "$asked" | grep '^controls=' | tail -n 1)" != "controls=[]" ] || targets="assess_generator train_aug"
     cp presets/subset.yaml params.yaml                       # else the last row's settings would stay
     dvc exp remove "search-$name" >/dev/null 2>&1 || : # of an interrupted script, of the queue, or of other settings

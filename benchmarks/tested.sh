@@ -40,7 +40,7 @@ for fold in "$@"; do
     fi
     cp "reports/search/test_$name.yaml" params.yaml
     dvc exp remove "tested-$name" >/dev/null 2>&1 || : # of an interrupted script
-    dvc exp run --name "tested-$name" -S "data.root=$folder" assess_generator train_aug train_control
+    dvc exp run --name "tested-$name" -S "data.root=$folder" assess_generator assess_controls train_aug train_control
     row=$(echo "$chosen" | cut -d' ' -f3)
     python -m benchmarks.search keep "tested/$name" <"reports/search/$row/settings.txt"
 done

@@ -177,6 +177,8 @@ def _generated(
     )
     errors = {"level_error_db": 0.1 * fold, "log_mel_error_db": 2.0, "phase": "text", "lost": None}
     (folder / "inversion.json").write_text(json.dumps(errors))
+    heard = {"label_agreement": 0.8 + fold / 100, "kid_test": 0.1 * fold, "coverage": 0.5}
+    (folder / "controls.json").write_text(json.dumps(dict.fromkeys(params.controls, heard)))
     model = data / "models" / "generator" / f"fold{fold}"
     trained = [(name, fs_id, other) for other in (low, high) for name, fs_id, _ in clips[other]]
     write_csv(model / "train_clips.csv", ("name", "fs_id", "fold"), trained)

@@ -20,7 +20,7 @@ from soundaug.judging.assessment import MAX_SHIFT, RealClips, assess_copies, ass
 from soundaug.params import Params
 from soundaug.running.errors import StudyError
 from soundaug.sound.features import MelFrontEnd
-from stages import assess_generator
+from stages import assess_controls, assess_generator
 
 PARAMS = tiny_params(training={"steps": 80, "learning_rate": 0.02})
 TRAIN, TEST = tiny_clips(fold=2, recordings=4), tiny_clips(fold=1, recordings=4)  # 36 clips each
@@ -62,16 +62,26 @@ def test_real_clips_are_as_good_as_real_clips(model: SoundClassifier) -> None:
 
 def test_what_parents_and_their_sound_leave_to_a_generator(model: SoundClassifier) -> None:
     pairs = pairs_of([(row, 5) for row in range(36)])
-    yardstick = quality(model, TRAIN)["kid_train_test"]
+    of_training_clips = quality(model, TRAIN)
+    yardstick, covered = of_training_clips["kid_train_test"], of_training_clips["coverage"]
     real = RealClips.heard_by(model, TRAIN, TEST)
     given_back = assess_parents(model, pairs, TRAIN, real)
-    assert given_back == {"kid_parents": yardstick, "kid_resynthesis": yardstick}
+    assert given_back == {
+        "kid_parents": yardstick,
+        "kid_resynthesis": yardstick,
+        "coverage_parents": covered,
+        "coverage_resynthesis": covered,
+    }
     noise = ClipSet(np.random.default_rng(0).normal(-20, 10, TRAIN.mel.shape).astype(np.float32), *labels_of(TRAIN))
     lost = assess_parents(model, pairs, noise, real)
-    assert lost["kid_parents"] == yardstick
+    assert (lost["kid_parents"], lost["coverage_parents"]) == (yardstick, covered)
+    assert lost["coverage_resynthesis"] == quality(model, noise)["coverage"] < covered
     assert lost["kid_resynthesis"] == quality(model, noise)["kid_test"] > 3 * abs(yardstick)
     one_class = assess_parents(model, pairs_of([(0, 5)] * 36), TRAIN, real)
     assert one_class["kid_parents"] > 3 * abs(yardstick)
+    assert 0 < one_class["coverage_parents"] < covered / 2
+    few = assess_parents(model, pairs[:5], TRAIN.take(np.arange(5)), real)
+    assert set(few) == {"kid_parents", "kid_resynthesis"}
     assert assess_parents(model, pairs[:1], TRAIN.take(np.arange(1)), real) == {}
 
 
@@ -276,6 +286,40 @@ def test_the_stage_without_clips(study: Params) -> None:
     figures = json.loads(Path("data/generated/fold1/quality.json").read_text())
     assert set(figures) == {"threshold_db", "test_median_db"}
     assert Path("data/generated/fold1/closest.csv").read_text() == "generated,train,shift,distance_db,is_parent\n"
+
+
+def test_controls_clips_are_judged_as_generated_ones_are(study: Params, capsys: pytest.CaptureFixture[str]) -> None:
+    """Duplicates of the parents are as `assess_parents` has these; resynthesis' clips are the generated ones here."""
+    params = tiny_params(controls=["duplicate", "resynthesis", "mixup"])
+    write_params(Path("params.yaml"), params)
+    pairs = pairs_of([(row, (row + 9) % 36) for row in range(36)])
+    write_generated(pairs, TRAIN.mel[::-1].copy())
+    assess_generator.main()
+    assess_controls.main()
+    folder = Path("data/generated/fold1")
+    generated = json.loads((folder / "quality.json").read_text())
+    found = json.loads((folder / "controls.json").read_text())
+    assert list(found) == params.controls
+    names = "label_agreement", "kid_test", "coverage"
+    assert found["resynthesis"] == {name: generated[name] for name in names}
+    assert found["duplicate"] == {
+        "label_agreement": 1,
+        "kid_test": generated["kid_parents"],
+        "coverage": generated["coverage_parents"],
+    }
+    assert found["mixup"] not in (found["duplicate"], found["resynthesis"])
+    assert "fold 1 held out, duplicate: label_agreement 1, kid_test " in capsys.readouterr().out
+    before = (folder / "controls.json").read_bytes()
+    assess_controls.main()
+    assert (folder / "controls.json").read_bytes() == before
+
+
+def test_controls_without_clips_and_no_controls(study: Params) -> None:
+    for controls, wanted in ((["duplicate"], {"duplicate": {}}), ([], {})):
+        write_params(Path("params.yaml"), tiny_params(controls=controls))
+        write_generated([], TRAIN.mel[:0])
+        assess_controls.main()
+        assert json.loads(Path("data/generated/fold1/controls.json").read_text()) == wanted
 
 
 def test_the_stage_without_the_base_run(study: Params) -> None:

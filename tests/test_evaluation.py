@@ -101,6 +101,7 @@ def test_counts_and_summaries(metrics: Metrics) -> None:
         "largest_class": pytest.approx(1 / 3, abs=1e-6),
     }
     assert metrics["generator"] == {"loss": 0.3, "clips": 6.0, "train_clips": 24.0}
+    assert metrics["mixup"]["clips"] == {"label_agreement": 0.82, "kid_test": 0.2, "coverage": 0.5}
     assert metrics["inversion"] == {"level_error_db": 0.2, "log_mel_error_db": 2.0}
 
 

@@ -71,7 +71,7 @@ def inside(path: str, folder: str) -> bool:
 def test_a_script_for_every_stage_and_a_stage_for_every_script() -> None:
     scripts = {path.stem for path in (ROOT / "stages").glob("*.py")} - {"__init__"}
     assert scripts == set(STAGES)
-    assert len(scripts) == 17
+    assert len(scripts) == 18
 
 
 @pytest.mark.parametrize("stage", STAGES)
@@ -203,6 +203,7 @@ def test_the_walker_sees_what_is_known_to_be_read() -> None:
     }
     assert {"data.root", "control.waveform", "control.specaugment", "features"} <= read_by("train_control")
     assert {"classifier", "features", "training"} == read_by("train_base") == read_by("assess_generator")
+    assert {"controls", "control.pseudo_label", "control.specaugment", "control.waveform"} <= read_by("assess_controls")
     assert {"data.source", "features", "generator", "seed"} <= read_by("train_generator")
     assert read_by("featurize_generated") == {"features", "workers"}
     assert "controls" in read_by("evaluate")
@@ -270,13 +271,16 @@ def test_every_dep_under_data_is_made_by_a_stage() -> None:
 
 
 def test_what_the_generator_is_measured_by_goes_into_the_report() -> None:
-    made = {path for stage, path in every("outs") if stage == "assess_generator"}
+    made = {path for stage, path in every("outs") if stage.startswith("assess_")}
     folders = [f"data/generated/fold{fold}" for fold in PARAMS["folds"]]
-    assert made == {f"{folder}/{name}" for folder in folders for name in ("closest.csv", "quality.json")}
+    assert made == {
+        f"{folder}/{name}" for folder in folders for name in ("closest.csv", "quality.json", "controls.json")
+    }
     read = [path for stage, path in every("deps") if stage == "evaluate"]
     assert all(any(inside(path, dep) for dep in read) for path in made)
-    classifiers = [path for stage, path in every("deps") if stage == "assess_generator" and "/runs/" in path]
-    assert classifiers == [f"data/runs/base/fold{fold}/seed{PARAMS['seeds'][0]}" for fold in PARAMS["folds"]]
+    first = [f"data/runs/base/fold{fold}/seed{PARAMS['seeds'][0]}" for fold in PARAMS["folds"]]
+    for assessed in ("assess_generator", "assess_controls"):
+        assert [path for stage, path in every("deps") if stage == assessed and "/runs/" in path] == first
 
 
 def test_evaluate_comes_last() -> None:
@@ -322,7 +326,7 @@ def test_the_command_gives_the_arguments_that_are_asked_for(stage: str) -> None:
     given = dict(zip(words[3::2], words[4::2], strict=True))
     assert set(given) == arguments(stage)
     matrix = STAGES[stage].get("matrix", {})
-    fixed = {"--seed": "${seeds[0]}"} if stage == "assess_generator" else {}  # the first base run's classifier listens
+    fixed = {"--seed": "${seeds[0]}"} if stage.startswith("assess_") else {}  # the first base run's classifier listens
     assert given == {f"--{name}": f"${{item.{name}}}" for name in matrix} | fixed
     code = script(stage).read_text(encoding="utf-8")
     assert code.rstrip().endswith('if __name__ == "__main__":\n    run_stage(main)')

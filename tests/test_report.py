@@ -82,6 +82,8 @@ def test_tables_hold_the_numbers(text: str) -> None:
     assert alike["base"][3:] == ["", "", "", ""]
     assert (alike["aug"][3], alike["aug"][5]) == ("+17.9", "")
     assert (alike["mixup"][3], alike["mixup"][5]) == ("+3.9", "+14.0")
+    assert table_rows(text, "mixup")[2] == ["mixup", "82.0", "0.200", "50.0", "+4.2"]
+    assert len(table_rows(text, "aug")) == 2  # its clips were not assessed here
     over = table_rows(text, "aug minus mixup")[0]
     assert (over[1], over[3], over[4], over[5]) == ("+8.3", "0.39", "0.78", "0.5")
     values = next(cells(line) for line in text.splitlines() if line.startswith("| 2 | 1 |"))

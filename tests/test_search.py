@@ -26,6 +26,7 @@ from soundaug.running.outputs import write_table
 
 ROOT = Path(__file__).parents[1]
 FOLDS = (1, 2, 10)
+WITH_CONTROLS = "assess_generator assess_controls train_aug train_control"
 PRESET = yaml.safe_load((ROOT / "presets/subset.yaml").read_text(encoding="utf-8"))
 AUGMENTATION, TRAINING = PRESET["augmentation"], PRESET["training"]
 
@@ -146,7 +147,7 @@ def test_a_folder_without_the_three_folds_is_told_before_anything_is_written(tmp
     ("settings", "targets"),
     [
         ("", "assess_generator train_aug"),
-        ("controls=[mixup]", "assess_generator train_aug train_control"),
+        ("controls=[mixup]", WITH_CONTROLS),
         ("controls=[mixup] controls=[]", "assess_generator train_aug"),
     ],
 )
@@ -199,7 +200,9 @@ def test_rows_are_queued_and_nothing_is_kept(tmp_path: Path) -> None:
         "exp remove search-clips25",
         "exp run --queue --name search-clips25",
     ]
-    assert calls[1].endswith(" -S controls=[waveform,mixup,slerp] assess_generator train_aug train_control")
+    assert calls[1].endswith(
+        " -S controls=[waveform,mixup,slerp] assess_generator assess_controls train_aug train_control"
+    )
     assert not (tmp_path / "reports").exists()
 
 
@@ -347,7 +350,7 @@ def test_a_fold_is_tested_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     calls = (tmp_path / "log").read_text().splitlines()
     assert calls == [
         "exp remove tested-fold10_100_alone",
-        "exp run --name tested-fold10_100_alone -S data.root=corpus assess_generator train_aug train_control",
+        f"exp run --name tested-fold10_100_alone -S data.root=corpus {WITH_CONTROLS}",
     ]
     assert done.returncode == 130
     assert load_params(tmp_path / "params.yaml") == params_to_test(search.load_rows()[0], 10)

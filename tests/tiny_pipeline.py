@@ -125,6 +125,7 @@ def run_pipeline(params: Params, music: bool = True) -> None:
             run("train_base", "--fold", fold, "--seed", seed)
             if seed == params.seeds[0]:
                 run("assess_generator", "--fold", fold, "--seed", seed)
+                run("assess_controls", "--fold", fold, "--seed", seed)
             run("train_aug", "--fold", fold, "--seed", seed)
             for control in params.controls:
                 run("train_control", "--control", control, "--fold", fold, "--seed", seed)

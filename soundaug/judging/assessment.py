@@ -13,10 +13,11 @@ from soundaug.classification.training import train_classifier
 from soundaug.folds.packed import ClipSet
 from soundaug.interpolation import Pair
 from soundaug.judging.copies import ClosePair, copy_report
-from soundaug.judging.quality import assess, kernel_distance
+from soundaug.judging.quality import NEAREST_K, assess, kernel_distance, prdc
 from soundaug.params import Params
 from soundaug.sound.features import MelFrontEnd
 
+OF_EVERY_ARM = ("label_agreement", "kid_test", "coverage")  # figures of its extra clips, generated or a control's
 MAX_SHIFT = 0.25  # of a clip: a copy that starts this much earlier or later is still found
 
 
@@ -68,20 +69,39 @@ def assess_quality(
     return figures | {"accuracy_score": float(f"{alone.history[-1].test_accuracy:.6g}")}
 
 
+def assess_clips(model: SoundClassifier, clips: ClipSet, real: RealClips) -> dict[str, float]:
+    """Label agreement by ``model``, KID to real test clips and their coverage, of a control's clips; {} without any.
+
+    What ``assess_quality`` says of generated ones, by the same classifier. What is undefined is left out, as by
+    ``assess``.
+    """
+    if len(clips) == 0:
+        return {}
+    embedding = embed(model, clips.mel)
+    probabilities = probabilities_of(model, embedding)
+    figures = assess(embedding, real.train_embedding, real.test_embedding, probabilities, clips.class_id)
+    return {name: figures[name] for name in OF_EVERY_ARM if name in figures}
+
+
 def assess_parents(
     model: SoundClassifier, pairs: Sequence[Pair], resynthesized: ClipSet, real: RealClips
 ) -> dict[str, float]:
-    """KID to real test clips of the first parents, and of their sound made of their mels: what is left to a generator.
+    """KID to real test clips of the first parents, and of their sound made of their mels; and the coverage of both.
 
-    ``kid_parents`` tells what the choice of clips costs, ``kid_resynthesis`` what the way from mel to sound adds: one
-    that gave its parents back would have the latter as ``kid_test``. Nothing below 2 pairs or test clips.
+    What is left to a generator: ``kid_parents`` tells what the choice of clips costs, ``kid_resynthesis`` what the way
+    from mel to sound adds, and one that gave its parents back would have the latter as ``kid_test``. They are as many
+    as the generated clips: where ``coverage`` is above both, these come near test clips that their parents do not.
+    Nothing below 2 pairs or test clips, no coverage below ``NEAREST_K`` + 1.
     """
     if min(len(pairs), len(real.test)) < 2:
         return {}
     row_of = {name: row for row, name in enumerate(real.train.name.tolist())}
     parents = real.train_embedding[[row_of[pair.parent_a] for pair in pairs]]
-    found = {"kid_parents": parents, "kid_resynthesis": embed(model, resynthesized.mel)}
-    return {name: float(f"{kernel_distance(one, real.test_embedding):.6g}") for name, one in found.items()}
+    both = {"parents": parents, "resynthesis": embed(model, resynthesized.mel)}
+    found = {f"kid_{name}": kernel_distance(one, real.test_embedding) for name, one in both.items()}
+    if min(len(pairs), len(real.test)) > NEAREST_K:
+        found |= {f"coverage_{name}": prdc(real.test_embedding, one)["coverage"] for name, one in both.items()}
+    return {name: float(f"{value:.6g}") for name, value in found.items()}
 
 
 def assess_copies(

@@ -7,6 +7,7 @@ import numpy as np
 BLOCK = 1024  # rows and columns of a matrix over pairs of clips that are held at once (8 MB)
 BANDWIDTH_ROWS = 4096  # clips whose pairs give KAD's bandwidth (8.4 million pairs, 67 MB)
 KAD_SCALE = 100
+NEAREST_K = 5  # neighbours of a ball's radius, as Naeem et al. 2020 took
 KAD_EPS = 1e-8  # of the authors' toolkit: keeps the kernel finite where the median distance is 0
 
 Kernel = Callable[[np.ndarray, np.ndarray], np.ndarray]
@@ -38,7 +39,7 @@ def kernel_audio_distance(a: np.ndarray, b: np.ndarray) -> float:
     return KAD_SCALE * _squared_mmd(a, b, lambda x, y: np.exp(-gamma * cdist(x, y, "sqeuclidean")))
 
 
-def prdc(real: np.ndarray, generated: np.ndarray, nearest_k: int = 5) -> dict[str, float]:
+def prdc(real: np.ndarray, generated: np.ndarray, nearest_k: int = NEAREST_K) -> dict[str, float]:
     """Precision, recall, density, coverage of embeddings ``generated`` [M, D] against ``real`` [N, D].
 
     A clip's ball reaches to its ``nearest_k``-th nearest neighbour in its own set. Precision: share of generated clips
@@ -94,7 +95,7 @@ def assess(
     test: np.ndarray,
     probabilities: np.ndarray,
     class_ids: np.ndarray,
-    nearest_k: int = 5,
+    nearest_k: int = NEAREST_K,
 ) -> dict[str, float]:
     """Every figure above, to 6 digits: embeddings [., D] of generated and of real training and test clips, and the
     classifier's ``probabilities`` [M, C] of the generated clips of classes ``class_ids`` [M].

@@ -136,6 +136,8 @@ def compute_metrics(study: Study, params: Params, data: Path) -> Metrics:
             "accuracy": families["delta"][arm],
             "macro_f1": _macro_f1_difference(study, arm, "base", draws, params),
         }
+        if clips := _of_controls(data, params, arm):
+            metrics[arm]["clips"] = clips
     if params.controls:
         metrics["over"] = {
             arm: {
@@ -370,9 +372,13 @@ def _significant(p: float) -> float:
 
 def _scalars(paths: Sequence[Path]) -> Metrics:
     """Every finite number at the top of these JSON objects, averaged over the files that are there."""
+    return _means([read_json(path) for path in paths if path.is_file()])
+
+
+def _means(contents: Sequence[Any]) -> Metrics:
+    """Every finite number at the top of these objects, averaged over those that have it."""
     values: dict[str, list[float]] = {}
-    for path in paths:
-        content = read_json(path) if path.is_file() else {}
+    for content in contents:
         for key, value in content.items() if isinstance(content, dict) else ():
             if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
                 values.setdefault(key, []).append(float(value))
@@ -389,6 +395,13 @@ def _generator(data: Path, params: Params) -> Metrics:
     if all(path.is_file() for path in pairs):
         found["clips"] = _rounded(float(np.mean([len(read_rows(path, ("name",))) for path in pairs])))
     return found
+
+
+def _of_controls(data: Path, params: Params, control: str) -> Metrics:
+    """What `assess_controls` says of the control's clips, means over the folds."""
+    paths = [data / "generated" / f"fold{fold}" / "controls.json" for fold in params.folds]
+    contents = [read_json(path) for path in paths if path.is_file()]
+    return _means([content.get(control) for content in contents if isinstance(content, dict)])
 
 
 def _inversion(data: Path, params: Params) -> Metrics:

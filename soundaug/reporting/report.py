@@ -14,6 +14,7 @@ from soundaug.params import Params
 from soundaug.reporting.evaluation import Metrics, Study
 from soundaug.reporting.generator_report import faults
 from soundaug.reporting.tables import (
+    CLIPS,
     EQUAL_EPOCHS,
     EQUAL_STEPS,
     GENERATED,
@@ -24,6 +25,7 @@ from soundaug.reporting.tables import (
     arms_table,
     audit_text,
     classes_table,
+    clips_table,
     closeness_table,
     closeness_text,
     corpus_text,
@@ -81,6 +83,7 @@ def render(
         "## Classes alike",
         MACRO_F1,
         _table(macro_f1_table(metrics, params)),
+        *_clips(metrics, params),
         picture("differences.png"),
         "## Every fold and seed",
         "Accuracy and, in brackets, macro-F1 in percent.",
@@ -160,6 +163,11 @@ def _stylized(metrics: Metrics) -> str:
     if "stylize" not in metrics:
         return f"No music was restyled. {NOT_THERE}"
     return f"{_table(stylize_table(metrics['stylize']))}\n\n{EXPLAINED}"
+
+
+def _clips(metrics: Metrics, params: Params) -> list[str]:
+    table = clips_table(metrics, params)
+    return ["## What the extra clips are", CLIPS, _table(table)] if table.rows else []
 
 
 def _generated(metrics: Metrics, params: Params) -> str:

@@ -38,9 +38,18 @@ GENERATED = (
     "accuracy_score: accuracy on real test clips of a classifier trained on generated clips alone (Ravuri & Vinyals "
     "2019). label_agreement: share of generated clips that the fold's own base classifier gives their class. KID: "
     "kernel distance of that classifier's embeddings, of generated and of real training clips, to the real test clips; "
-    "kid_parents of the first parents, kid_resynthesis of their sound made of their mels. "
+    "kid_parents of the first parents, kid_resynthesis of their sound made of their mels. coverage: share of the real "
+    "test clips that have a generated one nearer than their fifth nearest test clip (Naeem et al. 2020); "
+    "coverage_parents and coverage_resynthesis: those that have a first parent, or one's sound, so near. "
     "copies: share of generated clips nearer to a training clip than the nearest 1 % of real test clips are, tolerant "
     "of time shift; beyond recordings: to clips of other recordings than the parents'."
+)
+CLIPS = (
+    "The clips that each arm has beside the real ones (aug: the generated ones), as the base classifier of the same "
+    "held-out fold hears them; means over the folds. Label agreement: share that it gives their class; one that it "
+    "does not may teach it something, or have lost its class. KID: kernel distance of its embeddings of them to those "
+    "of the real test clips, 0 on average where both are of one distribution. Coverage: share of the real test clips "
+    "that have one of them nearer than their fifth nearest test clip (Naeem et al. 2020)."
 )
 MOST_PAIRS = 20  # near-duplicates that are shown
 MOST_NAMED = 20  # clips left out that are named
@@ -114,6 +123,20 @@ def macro_f1_table(metrics: Metrics, params: Params) -> Table:
             row += ["", ""] if one is None else [points(one["mean"]), interval_text(one)]
         rows.append(row)
     return Table(["arm", "macro-F1 %", level, "minus base, points", level, "aug minus it, points", level], rows)
+
+
+def clips_table(metrics: Metrics, params: Params) -> Table:
+    """A row an arm with extra clips: what the base classifier makes of them; no rows where none were assessed."""
+    found = {"aug": metrics.get("generator", {})} | {arm: metrics[arm].get("clips", {}) for arm in params.controls}
+    rows = []
+    for arm, figures in found.items():
+        if not figures.keys().isdisjoint(("label_agreement", "kid_test", "coverage")):
+            delta = delta_of(metrics, arm)
+            rows.append([arm, _figure(figures, "label_agreement", 100, ".1f")])
+            rows[-1] += [_figure(figures, "kid_test", 1, ".3f"), _figure(figures, "coverage", 100, ".1f")]
+            rows[-1] += [points(delta["mean"]) if delta else ""]
+    header = ["arm", "label agreement %", "KID to test clips", "coverage of test clips %"]
+    return Table([*header, "arm minus base, points"], rows)
 
 
 def values_table(study: Study) -> Table:
@@ -271,6 +294,10 @@ def closeness_table(near: Closeness) -> Table:
         for one in near.pairs[:MOST_PAIRS]
     ]
     return Table(["held-out fold", "test clip", "clip trained on", "kind", "similarity", "shift, s"], rows)
+
+
+def _figure(figures: Mapping[str, float], name: str, factor: float, form: str) -> str:
+    return f"{factor * figures[name]:{form}}" if name in figures else "-"
 
 
 def _p(found: Mapping[str, float], key: str = "p_value") -> str:

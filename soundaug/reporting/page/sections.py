@@ -20,6 +20,7 @@ from soundaug.reporting.page.curves import curve_charts, generator_chart, styliz
 from soundaug.reporting.page.media import Encoded, spectrogram
 from soundaug.reporting.page.vega import Chart
 from soundaug.reporting.tables import (
+    CLIPS,
     EQUAL_EPOCHS,
     EQUAL_STEPS,
     GENERATED,
@@ -30,6 +31,7 @@ from soundaug.reporting.tables import (
     arms_table,
     audit_text,
     classes_table,
+    clips_table,
     closeness_table,
     closeness_text,
     corpus_text,
@@ -127,6 +129,7 @@ def sections(results: Results) -> list[Section]:
 def arms(results: Results) -> Section:
     """Accuracy of every arm and the comparison with each control."""
     study, metrics, params = results.study, results.metrics, results.params
+    clips = clips_table(metrics, params)
     data = {
         "note": f"{PRIMARY} {EQUAL_STEPS if params.training.steps else EQUAL_EPOCHS}",
         "arms": arms_table(study, metrics, params),
@@ -134,6 +137,8 @@ def arms(results: Results) -> Section:
         "over": over_table(metrics, params) if params.controls else None,
         "macro_f1": macro_f1_table(metrics, params),
         "macro_f1_note": MACRO_F1,
+        "clips": clips if clips.rows else None,
+        "clips_note": CLIPS,
         "names": study.arms,
     }
     return Section("arms", "Base, augmented and controls", data, [accuracy_chart(study, metrics, params)])
