@@ -15,6 +15,7 @@ from tiny import tiny_clips, tiny_params, write_params
 from soundaug.classification.classifier import SoundClassifier, save_classifier
 from soundaug.classification.training import train_classifier
 from soundaug.folds.packed import ClipSet
+from soundaug.folds.partition import Partition
 from soundaug.interpolation import Pair, Parent, write_pairs
 from soundaug.judging.assessment import MAX_SHIFT, RealClips, assess_copies, assess_parents, assess_quality
 from soundaug.params import Params
@@ -312,6 +313,21 @@ def test_controls_clips_are_judged_as_generated_ones_are(study: Params, capsys: 
     before = (folder / "controls.json").read_bytes()
     assess_controls.main()
     assert (folder / "controls.json").read_bytes() == before
+
+
+def test_pseudo_labels_are_judged_on_the_recordings_withheld(study: Params, model: SoundClassifier) -> None:
+    """Labels are the judge's own, the clips those of the withheld recordings that it is sure of: here all of them."""
+    write_params(
+        Path("params.yaml"), tiny_params(controls=["pseudo_label"], control={"pseudo_label": {"confidence": 0.01}})
+    )
+    some = np.isin(TRAIN.fs_id, np.unique(TRAIN.fs_id)[:5])
+    of_them = zip(TRAIN.class_id[some].tolist(), TRAIN.fs_id[some].tolist(), strict=True)
+    Partition(withheld=frozenset((2, class_id, fs_id) for class_id, fs_id in of_them)).save(Path("data/features"))
+    write_generated([], TRAIN.mel[:0])
+    assess_controls.main()
+    found = json.loads(Path("data/generated/fold1/controls.json").read_text())["pseudo_label"]
+    withheld = quality(model, TRAIN.take(np.flatnonzero(some)))
+    assert found == {"label_agreement": 1, **{name: withheld[name] for name in ("kid_test", "coverage")}}
 
 
 def test_controls_without_clips_and_no_controls(study: Params) -> None:
