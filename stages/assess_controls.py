@@ -1,7 +1,7 @@
 """assess_controls: what one held-out fold's base classifier makes of every control's clips, beside the generated ones.
 
-Makes the clips as train_control does. Reads data/features, data/generated/fold<fold> and data/runs/base, writes
-controls.json beside the generated clips; {} without controls.
+Makes the clips as train_control does. Reads data/features, data/generated/fold<fold>, data/raw and data/runs/base,
+writes controls.json beside the generated clips; {} without controls.
 """
 
 import argparse
