@@ -7,13 +7,11 @@ writes controls.json beside the generated clips; {} without controls.
 import argparse
 from pathlib import Path
 
-from soundaug.classification.arms import run_folder
-from soundaug.classification.classifier import load_classifier
-from soundaug.classification.soft_labels import teacher_probabilities
+from soundaug.classification.encoder import embed, probabilities_of
 from soundaug.controls import extra_clips
-from soundaug.folds.packed import class_list, split, withheld_clips
+from soundaug.folds.packed import withheld_clips
 from soundaug.interpolation import read_pairs
-from soundaug.judging.assessment import RealClips, assess_clips
+from soundaug.judging.assessment import assess_clips, judge_of
 from soundaug.params import load_params
 from soundaug.pseudo_labels import pseudo_labelled
 from soundaug.running.errors import run_stage
@@ -28,21 +26,17 @@ def main() -> None:
     parser.add_argument("--seed", type=int, required=True, help="the base run whose classifier listens")
     args = parser.parse_args()
     params = load_params()
-    train, test = split(FEATURES, args.fold)
-    n_classes = len(class_list(FEATURES))
     folder = Path(f"data/generated/fold{args.fold}")
     pairs = read_pairs(folder / "pairs.csv")
-    model_path = run_folder("base", args.fold, args.seed) / "model.safetensors"
-    model = load_classifier(model_path, params.classifier, params.features, n_classes)
-    real = RealClips.heard_by(model, train, test)
+    model, real = judge_of(FEATURES, args.fold, args.seed, params)
     found = {}
     for control in params.controls:
         if control == "pseudo_label":
             withheld = withheld_clips(FEATURES, args.fold)
-            believed = teacher_probabilities(withheld, model_path, n_classes, params)
+            believed = probabilities_of(model, embed(model, withheld.mel))
             clips = pseudo_labelled(withheld, believed, params.control.pseudo_label)
         else:
-            clips = extra_clips(control, train, pairs, folder, params)
+            clips = extra_clips(control, real.train, pairs, folder, params)
         found[control] = assess_clips(model, clips, real)
         told = ", ".join(f"{name} {value:.3g}" for name, value in found[control].items())
         print(f"fold {args.fold} held out, {control}: {told or 'no clips'}")

@@ -7,11 +7,9 @@ import argparse
 from dataclasses import astuple, fields
 from pathlib import Path
 
-from soundaug.classification.arms import run_folder
-from soundaug.classification.classifier import load_classifier
-from soundaug.folds.packed import ClipSet, class_list, split
+from soundaug.folds.packed import ClipSet, class_list
 from soundaug.interpolation import read_pairs
-from soundaug.judging.assessment import RealClips, assess_copies, assess_parents, assess_quality
+from soundaug.judging.assessment import assess_copies, assess_parents, assess_quality, judge_of
 from soundaug.judging.copies import ClosePair
 from soundaug.params import load_params
 from soundaug.running.errors import run_stage
@@ -26,18 +24,14 @@ def main() -> None:
     parser.add_argument("--seed", type=int, required=True, help="the base run whose classifier listens")
     args = parser.parse_args()
     params = load_params()
-    train, test = split(FEATURES, args.fold)
-    n_classes = len(class_list(FEATURES))
     folder = Path(f"data/generated/fold{args.fold}")
     generated = ClipSet.load(folder / "features.npz")
-    model_path = run_folder("base", args.fold, args.seed) / "model.safetensors"
-    model = load_classifier(model_path, params.classifier, params.features, n_classes)
+    model, real = judge_of(FEATURES, args.fold, args.seed, params)
     label = f"fold {args.fold} held out"
-    real = RealClips.heard_by(model, train, test)
-    figures = assess_quality(model, generated, real, n_classes, params, args.seed, label)
+    figures = assess_quality(model, generated, real, len(class_list(FEATURES)), params, args.seed, label)
     pairs = read_pairs(folder / "pairs.csv")
     figures |= assess_parents(model, pairs, ClipSet.load(folder / "resynthesis.npz"), real)
-    copies, closest = assess_copies(folder / "mels.npz", pairs, train, test, params)
+    copies, closest = assess_copies(folder / "mels.npz", pairs, real.train, real.test, params)
     write_csv(
         folder / "closest.csv",
         [field.name for field in fields(ClosePair)],

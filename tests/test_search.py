@@ -200,9 +200,7 @@ def test_rows_are_queued_and_nothing_is_kept(tmp_path: Path) -> None:
         "exp remove search-clips25",
         "exp run --queue --name search-clips25",
     ]
-    assert calls[1].endswith(
-        " -S controls=[waveform,mixup,slerp] assess_generator assess_controls train_aug train_control"
-    )
+    assert calls[1].endswith(f" -S controls=[waveform,mixup,slerp] {WITH_CONTROLS}")
     assert not (tmp_path / "reports").exists()
 
 

@@ -7,17 +7,17 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from soundaug.classification.classifier import SoundClassifier
+from soundaug.classification.arms import run_folder
+from soundaug.classification.classifier import SoundClassifier, load_classifier
 from soundaug.classification.encoder import embed, probabilities_of
 from soundaug.classification.training import train_classifier
-from soundaug.folds.packed import ClipSet
+from soundaug.folds.packed import ClipSet, class_list, split
 from soundaug.interpolation import Pair
 from soundaug.judging.copies import ClosePair, copy_report
-from soundaug.judging.quality import NEAREST_K, assess, kernel_distance, prdc
+from soundaug.judging.quality import NEAREST_K, assess, kernel_distance, label_agreement, prdc
 from soundaug.params import Params
 from soundaug.sound.features import MelFrontEnd
 
-OF_EVERY_ARM = ("label_agreement", "kid_test", "coverage")  # figures of its extra clips, generated or a control's
 MAX_SHIFT = 0.25  # of a clip: a copy that starts this much earlier or later is still found
 
 
@@ -34,6 +34,16 @@ class RealClips:
     def heard_by(cls, model: SoundClassifier, train: ClipSet, test: ClipSet) -> "RealClips":
         """The clips as ``model`` hears them."""
         return cls(train, test, embed(model, train.mel), embed(model, test.mel))
+
+
+def judge_of(features: Path, fold: int, seed: int, params: Params) -> tuple[SoundClassifier, RealClips]:
+    """The base classifier of a held-out fold and seed, and that fold's real clips as it hears them.
+
+    StudyError: a file is not there or is something else.
+    """
+    model_path = run_folder("base", fold, seed) / "model.safetensors"
+    model = load_classifier(model_path, params.classifier, params.features, len(class_list(features)))
+    return model, RealClips.heard_by(model, *split(features, fold))
 
 
 def assess_quality(
@@ -72,15 +82,14 @@ def assess_quality(
 def assess_clips(model: SoundClassifier, clips: ClipSet, real: RealClips) -> dict[str, float]:
     """Label agreement by ``model``, KID to real test clips and their coverage, of a control's clips; {} without any.
 
-    What ``assess_quality`` says of generated ones, by the same classifier. What is undefined is left out, as by
-    ``assess``.
+    What ``assess_quality`` says of generated ones, by the same classifier. No KID below 2 clips, no coverage below
+    ``NEAREST_K`` + 1.
     """
     if len(clips) == 0:
         return {}
     embedding = embed(model, clips.mel)
-    probabilities = probabilities_of(model, embedding)
-    figures = assess(embedding, real.train_embedding, real.test_embedding, probabilities, clips.class_id)
-    return {name: figures[name] for name in OF_EVERY_ARM if name in figures}
+    agreement, _ = label_agreement(probabilities_of(model, embedding), clips.class_id)
+    return {"label_agreement": float(f"{agreement:.6g}")} | _near_test(embedding, real, "kid_test", "coverage")
 
 
 def assess_parents(
@@ -97,11 +106,10 @@ def assess_parents(
         return {}
     row_of = {name: row for row, name in enumerate(real.train.name.tolist())}
     parents = real.train_embedding[[row_of[pair.parent_a] for pair in pairs]]
-    both = {"parents": parents, "resynthesis": embed(model, resynthesized.mel)}
-    found = {f"kid_{name}": kernel_distance(one, real.test_embedding) for name, one in both.items()}
-    if min(len(pairs), len(real.test)) > NEAREST_K:
-        found |= {f"coverage_{name}": prdc(real.test_embedding, one)["coverage"] for name, one in both.items()}
-    return {name: float(f"{value:.6g}") for name, value in found.items()}
+    sound = embed(model, resynthesized.mel)
+    return _near_test(parents, real, "kid_parents", "coverage_parents") | _near_test(
+        sound, real, "kid_resynthesis", "coverage_resynthesis"
+    )
 
 
 def assess_copies(
@@ -121,3 +129,17 @@ def assess_copies(
         recordings=train.fs_id,
     )
     return report.metrics, report.closest
+
+
+def _near_test(embedding: np.ndarray, real: RealClips, kid: str, coverage: str) -> dict[str, float]:
+    """KID and coverage of embeddings [N, D] against the real test clips, under those names, to 6 digits.
+
+    KID is left out below 2 clips on either side, coverage below ``NEAREST_K`` + 1.
+    """
+    found: dict[str, float] = {}
+    fewer = min(len(embedding), len(real.test_embedding))
+    if fewer >= 2:
+        found[kid] = kernel_distance(embedding, real.test_embedding)
+    if fewer > NEAREST_K:
+        found[coverage] = prdc(real.test_embedding, embedding)["coverage"]
+    return {name: float(f"{value:.6g}") for name, value in found.items()}
