@@ -51,8 +51,8 @@ JUDGED = (  # figures of the generated clips, means over the generators: docs/ge
     "copies",
     "copies_beyond_recordings",
 )
-# With data.held_out others a recording is tested twice: the study's own intervals and tests do not hold then.
-OF_ONE_TEST_EACH = {"ci_low", "ci_high", "p_value", "p_holm", "p_sign_flip", "p_sign_flip_smallest", "p_mcnemar"}
+# Of a run by itself. A row's intervals are of its cells (search.csv), those of test folds of all three (tested.csv).
+OF_THE_RUN = {"ci_low", "ci_high", "p_value", "p_holm", "p_sign_flip", "p_sign_flip_smallest", "p_mcnemar"}
 
 
 @dataclass(frozen=True)
@@ -85,10 +85,11 @@ class Row:
 def check(lines: Iterable[str], wanted: Sequence[str]) -> list[str]:
     """The names of the rows to run, all where none is ``wanted``; a line is a name and its settings.
 
-    StudyError for a name that is no row's, a parameter that is not in the schema or a value that it does not take, and
-    for folds or a way to hold them out that no choice can be made by.
+    StudyError for a name that is no row's, a parameter that is not in the schema or a value that it does not take, for
+    folds or a way to hold them out that no choice can be made by, and for a row to run that is kept with other
+    settings or params.
     """
-    names = []
+    asked: dict[str, tuple[list[str], Params]] = {}
     folds = asked_params("search", []).folds
     for line in lines:
         name, params = named_params("search", "row", line)
@@ -96,8 +97,24 @@ def check(lines: Iterable[str], wanted: Sequence[str]) -> list[str]:
             raise StudyError(f"search: row {name}: found data.held_out {params.data.held_out}, wanted others")
         if params.folds != folds:
             raise StudyError(f"search: row {name}: found folds {params.folds}, wanted {folds} as in {PRESET}")
-        names.append(name)
-    return wanted_names("search", "row", names, wanted)
+        asked[name] = line.split()[1:], params
+    names = wanted_names("search", "row", list(asked), wanted)
+    for name in names:
+        _check_kept(name, *asked[name])
+    return names
+
+
+def _check_kept(name: str, settings: Sequence[str], params: Params) -> None:
+    folder = KEPT / name
+    if not folder.exists():
+        return
+    for file in ("metrics.json", "settings.txt", "params.yaml", "cells.csv"):
+        if not (folder / file).is_file():
+            raise StudyError(f"{folder}: found no {file}, wanted a finished row, or nothing")
+    if (folder / "settings.txt").read_text(encoding="utf-8").split() != list(settings):
+        raise StudyError(f"{folder}: found other settings than row {name} has now, wanted it moved away")
+    if _what_counts(load_params(folder / "params.yaml")) != _what_counts(params):
+        raise StudyError(f"{folder}/params.yaml: found other params than row {name} has now, wanted it moved away")
 
 
 def keep(name: str, settings: str) -> None:
@@ -113,10 +130,8 @@ def keep(name: str, settings: str) -> None:
     write_pairs(named, near)
     refuse(near, params, named)
     study = load_study(DATA, params)
-    metrics = compute_metrics(study, params, DATA) | {"audit": found.metrics | near.metrics}
+    metrics = without_tests(compute_metrics(study, params, DATA)) | {"audit": found.metrics | near.metrics}
     metrics["test_train_ratio"] = sum(fold.test_train_ratio for fold in study.folds) / len(study.folds)
-    if params.data.held_out == "others":
-        metrics = without_tests(metrics)
     with whole(KEPT / name) as folder:
         folder.mkdir(parents=True)
         write_json(folder / "metrics.json", metrics)
@@ -133,11 +148,15 @@ def _dump(params: Params) -> str:
 
 
 def without_tests(metrics: Mapping[str, Any]) -> dict[str, Any]:
-    """Nested figures without the intervals and p-values that take every recording to be tested once."""
+    """Nested figures without intervals and p-values.
+
+    With data.held_out others a recording is tested twice, and those of a run do not hold; elsewhere the run is one test
+    fold of three.
+    """
     return {
         key: without_tests(value) if isinstance(value, dict) else value
         for key, value in metrics.items()
-        if key not in OF_ONE_TEST_EACH
+        if key not in OF_THE_RUN
     }
 
 
@@ -346,8 +365,8 @@ def compare(rows: Sequence[Row], name: str, other: str, arm: str) -> str:
 def gain_points(rows: Sequence[Row]) -> list[dict[str, Any]]:
     """What the picture of all rows shows: gains over base in points, by share of the recordings, the largest first.
 
-    A row's ``kind`` is its own; a control, which rows of a share have in common, stands there once, its ``kind`` is
-    "control". So does a row whose clips another row has too, beside other controls.
+    A row's ``kind`` is its own; a control stands there once a share, of the first row by name that has it, its ``kind``
+    is "control". A row whose clips another row has too, beside other controls, stands there once as well.
     """
     found: dict[tuple[float, str], dict[str, Any]] = {}
     for row in rows:
@@ -363,14 +382,16 @@ def gain_points(rows: Sequence[Row]) -> list[dict[str, Any]]:
 
 
 def write_report(rows: Sequence[Row]) -> None:
-    """Write search.csv and the pictures that there are rows for."""
+    """Write search.csv and the pictures that there are rows for; those without rows are taken away."""
     write_table(KEPT / "search.csv", table(rows))
     plot_gains(KEPT / "gains.png", gain_points(rows))
     regimes, clips = curve_points(rows)
-    if regimes:
-        plot_recordings(KEPT / "recordings.png", regimes)
-    if len(clips) > 1:
-        plot_clips(KEPT / "clips.png", clips)
+    for name, plot, shown, least in (("recordings", plot_recordings, regimes, 1), ("clips", plot_clips, clips, 2)):
+        picture = KEPT / f"{name}.png"
+        if len(shown) >= least:
+            plot(picture, shown)
+        else:
+            picture.unlink(missing_ok=True)
 
 
 def main() -> None:

@@ -19,7 +19,7 @@ refuse() { # what, what it is, what it should be
     exit 1
 }
 
-case $percent in *[!0-9.]* | '') refuse PERCENT "$percent" "a number, 100 for all recordings" ;; esac
+case $percent in *[!0-9.]* | *.*.* | . | '') refuse PERCENT "$percent" "a number, 100 for all recordings" ;; esac
 case $kind in alone | on_top) ;; *) refuse KIND "$kind" "alone or on_top" ;; esac
 for fold in "$@"; do
     case $fold in *[!0-9]* | '') refuse FOLD "$fold" "the number of a fold" ;; esac
@@ -38,6 +38,9 @@ for fold in "$@"; do
         echo "$name: finished before"
         continue
     fi
+    # From here on the fold is taken as tested, by these params and no others, should the run be interrupted too.
+    mkdir -p "reports/search/tested/$name"
+    cp "reports/search/test_$name.yaml" "reports/search/tested/$name/params.yaml"
     cp "reports/search/test_$name.yaml" params.yaml
     dvc exp remove "tested-$name" >/dev/null 2>&1 || : # of an interrupted script
     dvc exp run --name "tested-$name" -S "data.root=$folder" assess_generator assess_controls train_aug train_control

@@ -23,6 +23,25 @@ ACROSS, DOWN, MARGIN = 24, 28, 16  # between stages, and around all
 FILLS = ("#eceff3", "#d7e7fa", "#d9f0dd", "#fdeccd")  # of stages that run once, and over 1, 2 and 3 lists
 
 
+class Numbered:
+    """A vertex or an edge with a number as its hash: grandalf's sets, whose order counts, then have one order."""
+
+    def __init__(self, number: int, *of: object) -> None:
+        super().__init__(*of)
+        self.number = number
+
+    def __hash__(self) -> int:
+        return self.number
+
+
+class Stage(Numbered, Vertex):  # type: ignore[misc]
+    """A stage."""
+
+
+class Arrow(Numbered, Edge):  # type: ignore[misc]
+    """An arrow from a stage to one that reads what it makes."""
+
+
 @dataclass
 class Box:
     """A stage's place for grandalf: size, and centre once it is laid out."""
@@ -50,8 +69,9 @@ def stage_graph(root: Path) -> nx.DiGraph:
     graph.add_nodes_from(sorted({_name(stage) for stage in stages.nodes}))
     graph.add_edges_from(sorted({(_name(made), _name(reader)) for reader, made in stages.edges}))
     graph.remove_edges_from(list(nx.selfloop_edges(graph)))
-    reduced = nx.transitive_reduction(graph)
-    assert isinstance(reduced, nx.DiGraph)
+    reduced = nx.DiGraph()
+    reduced.add_nodes_from(graph)
+    reduced.add_edges_from(sorted(nx.transitive_reduction(graph).edges))  # whose own order is that of hashes of names
     return reduced
 
 
@@ -63,10 +83,10 @@ def lay_out(graph: nx.DiGraph) -> Layout:
     """In layers from top to bottom (Sugiyama et al. 1981), unconnected parts side by side."""
     layout, left = Layout(), float(MARGIN)
     for part in sorted(nx.weakly_connected_components(graph), key=len, reverse=True):
-        vertices = {name: Vertex(name) for name in graph if name in part}
+        vertices = {name: Stage(number, name) for number, name in enumerate(graph) if name in part}
         for vertex in vertices.values():
             vertex.view = Box()
-        edges = [Edge(vertices[a], vertices[b]) for a, b in graph.edges if a in part]
+        edges = [Arrow(number, vertices[a], vertices[b]) for number, (a, b) in enumerate(graph.edges) if a in part]
         for edge in edges:
             edge.view = EdgeViewer()
         sugiyama = SugiyamaLayout(Graph(list(vertices.values()), edges).C[0])
@@ -134,14 +154,17 @@ def _path(start: tuple[float, float], between: Sequence[tuple[float, float]], en
     return " ".join(parts)
 
 
-def main() -> None:
-    """Draw the pipeline of this repository."""
+def drawn() -> bytes:
+    """The picture of this repository's pipeline as SVG, the same bytes every time."""
     stages = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
     picture = draw(stage_graph(ROOT), {name: list(stage.get("matrix", ())) for name, stage in stages.items()})
+    return ElementTree.tostring(picture.getroot(), encoding="utf-8") + b"\n"
+
+
+def main() -> None:
+    """Write it to docs/images."""
     with whole(PICTURE) as partial:
-        picture.write(partial, encoding="utf-8")
-        with partial.open("a", encoding="utf-8") as file:
-            file.write("\n")
+        partial.write_bytes(drawn())
 
 
 if __name__ == "__main__":

@@ -9,8 +9,9 @@ from pathlib import Path
 
 from soundaug.folds.packed import ClipSet, class_list
 from soundaug.interpolation import read_pairs
-from soundaug.judging.assessment import assess_copies, assess_parents, assess_quality, judge_of
+from soundaug.judging.assessment import assess_parents, assess_quality, judge_of
 from soundaug.judging.copies import ClosePair
+from soundaug.judging.copying import assess_copies
 from soundaug.params import load_params
 from soundaug.running.errors import run_stage
 from soundaug.running.outputs import write_csv, write_json

@@ -17,7 +17,8 @@ from soundaug.classification.training import train_classifier
 from soundaug.folds.packed import ClipSet
 from soundaug.folds.partition import Partition
 from soundaug.interpolation import Pair, Parent, write_pairs
-from soundaug.judging.assessment import MAX_SHIFT, RealClips, assess_copies, assess_parents, assess_quality
+from soundaug.judging.assessment import RealClips, assess_parents, assess_quality
+from soundaug.judging.copying import MAX_SHIFT, assess_copies
 from soundaug.params import Params
 from soundaug.running.errors import StudyError
 from soundaug.sound.features import MelFrontEnd
@@ -206,6 +207,32 @@ def test_copies_of_others_are_told_apart(tmp_path: Path) -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("method", "condition", "parents"),
+    [
+        ("interpolation", "class", 3),
+        ("variation", "class", 1),
+        ("inpainting", "none", 1),
+        ("sampling", "class", 0),
+        ("sampling", "sound", 3),
+        ("variation", "sound", 3),
+    ],
+)
+def test_only_what_a_clip_is_made_of_is_its_parent(tmp_path: Path, method: str, condition: str, parents: int) -> None:
+    """Three training clips, of three recordings, come out as they are: every one drawn as a parent of its pair."""
+    params = tiny_params(generate={"method": method}, generator={"condition": condition})
+    mel = TRAIN.mel[[0, 12, 8]]
+    pairs = pairs_of([(0, 12)] * 3, others=[[8]] * 3)
+    figures, closest = assess_copies(write_mels(tmp_path / "mels.npz", mel, pairs), pairs, TRAIN, TEST, params)
+    assert figures["copies"] == 1
+    assert figures["copies_parents"] == pytest.approx(parents / 3, abs=1e-5)
+    assert figures["copies_beyond_recordings"] == pytest.approx(1 - parents / 3, abs=1e-5)
+    assert [pair.is_parent for pair in sorted(closest, key=lambda pair: pair.generated)] == [
+        place < parents for place in range(3)
+    ]
+    assert ("parents_median_db" in figures) == (parents > 0)
+
+
 def test_fresh_clips_are_no_copies(tmp_path: Path) -> None:
     pairs = pairs_of([(0, 5), (13, 20)])
     mels = write_mels(tmp_path / "mels.npz", fresh(2), pairs)
@@ -316,7 +343,8 @@ def test_controls_clips_are_judged_as_generated_ones_are(study: Params, capsys: 
 
 
 def test_pseudo_labels_are_judged_on_the_recordings_withheld(study: Params, model: SoundClassifier) -> None:
-    """Labels are the judge's own, the clips those of the withheld recordings that it is sure of: here all of them."""
+    """The clips are those of the withheld recordings that it is sure of, here all; their labels are the judge's own,
+    so nothing is told of how far it agrees."""
     write_params(
         Path("params.yaml"), tiny_params(controls=["pseudo_label"], control={"pseudo_label": {"confidence": 0.01}})
     )
@@ -327,7 +355,7 @@ def test_pseudo_labels_are_judged_on_the_recordings_withheld(study: Params, mode
     assess_controls.main()
     found = json.loads(Path("data/generated/fold1/controls.json").read_text())["pseudo_label"]
     withheld = quality(model, TRAIN.take(np.flatnonzero(some)))
-    assert found == {"label_agreement": 1, **{name: withheld[name] for name in ("kid_test", "coverage")}}
+    assert found == {name: withheld[name] for name in ("kid_test", "coverage")}
 
 
 def test_controls_without_clips_and_no_controls(study: Params) -> None:

@@ -7,7 +7,7 @@ import networkx as nx
 import pytest
 from test_pipeline_definition import STAGES, every, inside
 
-from docs.dag import HEIGHT, PICTURE, WIDTH, draw, lay_out
+from docs.dag import HEIGHT, PICTURE, WIDTH, draw, drawn, lay_out
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -33,6 +33,10 @@ def test_the_picture_is_up_to_date() -> None:
     closure = nx.transitive_closure(picture)
     assert set(closure.edges) == set(nx.transitive_closure(wanted).edges), "python -m docs.dag draws it anew"
     assert set(nx.transitive_reduction(picture).edges) == set(picture.edges)
+
+
+def test_the_picture_is_the_same_whenever_it_is_drawn() -> None:
+    assert drawn() == PICTURE.read_bytes()
 
 
 def test_the_picture_names_the_lists_that_a_stage_runs_over() -> None:

@@ -18,6 +18,7 @@ from benchmarks import search
 from benchmarks import tested as tested_folds
 from benchmarks.cells import COLUMNS, cell_rows, draw, estimate, read_cells, run_deviation, seed_deviation
 from benchmarks.search import Row, check, choose, params_to_test, table, validation_cells
+from benchmarks.settings import asked_params
 from soundaug.folds.packed import ClipSet, fold_by_name
 from soundaug.params import load_params, parse_params
 from soundaug.reporting.evaluation import load_study
@@ -132,6 +133,8 @@ def test_a_folder_without_the_three_folds_is_told_before_anything_is_written(tmp
     (tmp_path / "corpus/audio/fold10").rmdir()
     wanted = ["10", "alone"] if name == "tested.sh" else []
     command = ["sh", str(ROOT / "benchmarks" / name), "corpus", *wanted]
+    done = subprocess.run([*command[:2], "my corpus", *wanted], cwd=tmp_path, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (1, "error: my corpus: found a space in the folder's name, wanted none\n")
     for message in (
         "error: corpus: found no audio/fold10, wanted folds 1, 2 and 10\n",
         "error: corpus: found no metadata/UrbanSound8K.csv, wanted a folder in UrbanSound8K's layout\n",
@@ -158,15 +161,24 @@ def test_controls_run_where_the_last_word_asks_for_them(tmp_path: Path, settings
     assert (tmp_path / "log").read_text().splitlines()[1].endswith(f" {last} {targets}")
 
 
-def test_an_interrupted_script_goes_on_where_it_stopped(tmp_path: Path) -> None:
-    """clips100 is kept: one run, of clips25, which fails. Then clips25 is there with other settings, and stays."""
+def test_an_interrupted_script_goes_on_where_it_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """clips100 is kept: one run, of clips25, which fails. Then clips25 is there with other settings or params, or a
+    part of it, and stays: nothing runs, although share50 comes before it.
+    """
     environment = fake_commands(tmp_path, 'case "$*" in *remove*) ;; *) exit 130 ;; esac')
     common = ["data.held_out=others", "seeds=[0,1,2]", "controls=[]"]
+    monkeypatch.chdir(tmp_path)
+    preset_and_folder(tmp_path)
 
-    def finished(name: str, settings: list[str]) -> None:
-        (tmp_path / "reports/search" / name).mkdir(parents=True)
-        (tmp_path / "reports/search" / name / "metrics.json").write_text("{}")
-        (tmp_path / "reports/search" / name / "settings.txt").write_text("\n".join(settings) + "\n")
+    def finished(name: str, settings: list[str]) -> Path:
+        folder = tmp_path / "reports/search" / name
+        folder.mkdir(parents=True)
+        (folder / "metrics.json").write_text("{}")
+        (folder / "cells.csv").write_text("")
+        (folder / "settings.txt").write_text("\n".join(settings) + "\n")
+        values = asked_params("search", settings).model_dump(mode="json")
+        (folder / "params.yaml").write_text(yaml.safe_dump(values), encoding="utf-8")
+        return folder
 
     finished("clips100", common)
     done = script(tmp_path, environment, "clips100", "clips25")
@@ -179,12 +191,17 @@ def test_an_interrupted_script_goes_on_where_it_stopped(tmp_path: Path) -> None:
     )
     assert len(calls) == 2
     assert done.returncode == 130
-    finished("clips25", [*common, "generate.per_class=7"])
-    done = script(tmp_path, environment, "clips25")
-    assert (done.returncode, done.stderr) == (
-        1,
-        "error: search: reports/search/clips25: found other settings than row clips25 has now, wanted it moved away\n",
-    )
+    folder = finished("clips25", [*common, "generate.per_class=7"])
+    for message in (
+        "reports/search/clips25: found other settings than row clips25 has now, wanted it moved away",
+        "reports/search/clips25/params.yaml: found other params than row clips25 has now, wanted it moved away",
+        "reports/search/clips25: found no params.yaml, wanted a finished row, or nothing",
+    ):
+        done = script(tmp_path, environment, "share50", "clips25")
+        assert (done.returncode, done.stderr) == (1, f"error: {message}\n")
+        if message.startswith("reports/search/clips25/params.yaml"):
+            (folder / "params.yaml").unlink()
+        (folder / "settings.txt").write_text("\n".join([*common, "generate.per_class=25"]) + "\n")
     assert len((tmp_path / "log").read_text().splitlines()) == 2
     assert (tmp_path / "reports/search/clips25/metrics.json").read_text() == "{}"
 
@@ -221,6 +238,19 @@ def test_runs_are_drawn_once_for_all_folds_that_they_are_tested_on() -> None:
     assert draw(apart, 20_000, np.random.default_rng(0)).var() == pytest.approx(effects.var(ddof=1) / 6, rel=0.03)
     alone = draw({(1, 2): (np.ones(8), hits[:1])}, 50, np.random.default_rng(0))
     assert np.ptp(alone) == 0.0  # a single run is held fixed
+
+
+def test_recordings_are_drawn_once_for_all_cells_that_test_them() -> None:
+    """One run each, so that recordings alone vary: two cells that test the same ones vary as one does, not half."""
+    hits = np.random.default_rng(1).integers(0, 2, (1, 40)).astype(float)
+    cell = np.ones(40), hits
+
+    def spread(*places: tuple[int, int]) -> float:
+        return float(draw(dict.fromkeys(places, cell), 20_000, np.random.default_rng(0)).var())
+
+    assert spread((1, 10)) == pytest.approx(hits.var() / 40, rel=0.03)
+    assert spread((1, 10), (2, 10)) == pytest.approx(spread((1, 10)), rel=0.03)
+    assert spread((1, 10), (10, 1)) == pytest.approx(spread((1, 10)) / 2, rel=0.03)
 
 
 def test_an_estimate_by_hand() -> None:
@@ -353,12 +383,13 @@ def test_a_fold_is_tested_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert done.returncode == 130
     assert load_params(tmp_path / "params.yaml") == params_to_test(search.load_rows()[0], 10)
     put(tmp_path / "reports/search/third", row("third", everywhere(4), 75))
-    done = script(tmp_path, environment, "100", "alone", "1", name="tested.sh")
-    assert (done.returncode, done.stderr) == (
-        1,
-        "error: search: reports/search/tested/fold1_100_alone/params.yaml: found third chosen now, wanted the params "
-        "that the fold was tested with: a test fold is tested once\n",
-    )
+    for fold in ("1", "10"):  # the one that was tested, and the one whose test was begun
+        done = script(tmp_path, environment, "100", "alone", fold, name="tested.sh")
+        assert (done.returncode, done.stderr) == (
+            1,
+            f"error: search: reports/search/tested/fold{fold}_100_alone/params.yaml: found third chosen now, wanted "
+            "the params that the fold was tested with: a test fold is tested once\n",
+        )
     assert len((tmp_path / "log").read_text().splitlines()) == 2
 
 
@@ -369,6 +400,8 @@ def test_a_fold_is_tested_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         (["100", "alone", "1", "x"], "tested: FOLD: found x, wanted the number of a fold"),
         (["100", "besides"], "tested: KIND: found besides, wanted alone or on_top"),
         (["all", "alone"], "tested: PERCENT: found all, wanted a number, 100 for all recordings"),
+        (["1.2.3", "alone"], "tested: PERCENT: found 1.2.3, wanted a number, 100 for all recordings"),
+        ([".", "alone"], "tested: PERCENT: found ., wanted a number, 100 for all recordings"),
     ],
 )
 def test_what_is_asked_of_the_test_folds_is_checked_before_any_is_run(
@@ -458,6 +491,11 @@ def test_a_study_as_cells(tmp_path: Path) -> None:
     [
         ("right", "11", r"cells.csv line 2: found 11 right of 10 clips, wanted a part of them"),
         ("right", "-1", r"cells.csv line 2: found -1 right of 10 clips, wanted a part of them"),
+        ("clips", "0", r"cells.csv line 2: found 5 right of 0 clips, wanted a part of them"),
+        ("trained", "x", r"cells.csv line 2: found trained, tested, seed x, 2, 0, wanted numbers"),
+        ("seed", "", r"cells.csv line 2: found trained, tested, seed 1, 2, , wanted numbers"),
+        ("fs_id", "2r1", r"cells.csv line 3: found base, 1, 2, 0, 2r1 once more"),
+        ("seed", "7", r"cells.csv: found trained, tested, seed 1, 2, 7 of base and not of aug, wanted the same runs"),
         ("fs_id", "other", r"cells.csv: fold 2: found other clips for .*, wanted the same for every run"),
     ],
 )
@@ -468,6 +506,16 @@ def test_cells_that_cannot_be(tmp_path: Path, column: str, value: str, message: 
     found[0][column] = value
     write_table(tmp_path / "cells.csv", found)
     with pytest.raises(StudyError, match=message):
+        read_cells(tmp_path / "cells.csv")
+
+
+def test_cells_that_are_not_there(tmp_path: Path) -> None:
+    found = row("a", everywhere(1)).cells
+    write_table(tmp_path / "cells.csv", [cell for cell in found if (cell["arm"], cell["trained"]) != ("aug", "1")])
+    with pytest.raises(StudyError, match="found trained, tested, seed 1, 10, 0 of base and not of aug, wanted the"):
+        read_cells(tmp_path / "cells.csv")
+    (tmp_path / "cells.csv").write_text(",".join(COLUMNS) + "\n")
+    with pytest.raises(StudyError, match=r"cells\.csv: found no rows, wanted one a recording and run"):
         read_cells(tmp_path / "cells.csv")
 
 
@@ -490,7 +538,9 @@ def test_rows_are_kept_tabled_and_chosen_from(tmp_path: Path, monkeypatch: pytes
     assert sorted(path.name for path in kept.iterdir()) == ["cells.csv", "metrics.json", "params.yaml", "settings.txt"]
     assert load_params(kept / "params.yaml") == params
     assert len(read_csv(kept / "cells.csv")) == 144
-    assert json.loads((kept / "metrics.json").read_text())["generator"]["label_agreement"] == 0.9
+    metrics = json.loads((kept / "metrics.json").read_text())
+    assert metrics["generator"]["label_agreement"] == 0.9
+    assert set(metrics["delta"]["accuracy"]) == {"mean"}  # intervals and tests are of more than a run
     for name, gain, clips in (("clips25", 1, 25), ("clips50", 1, 50), ("recordings50", 5, 25)):
         made = row(name, everywhere(gain), clips, share=0.5 if name == "recordings50" else 1.0)
         put(tmp_path / "reports/search" / name, made)
@@ -509,6 +559,10 @@ def test_rows_are_kept_tabled_and_chosen_from(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setattr(sys, "argv", ["search", "choose", "--test", "10"])
     search.main()
     assert load_params(tmp_path / "reports/search/test_fold10_100_alone.yaml").generate.per_class == 25
+    for name in ("clips50", "recordings50"):
+        (tmp_path / "reports/search" / name / "cells.csv").unlink()
+    search.write_report(search.load_rows())  # pictures that no row is left for go
+    assert sorted(path.name for path in (tmp_path / "reports/search").glob("*.png")) == ["gains.png"]
 
 
 def test_a_leak_is_refused_and_nothing_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -65,8 +65,32 @@ def test_where_one_class_has_most_clips_the_verdict_is_told_for_macro_f1_too() -
 
 
 def test_verdict_tells_what_does_not_confirm_it() -> None:
-    text = verdict(metrics_of(0.004, 0.012, 0.029, p=0.2), fake_params())
+    found = metrics_of(0.004, 0.012, 0.029, p=0.2)
+    text = verdict(found, fake_params())
     assert "it helped, although the corrected t-test over folds (p = 0.2) does not confirm it" in text
+    assert "better than that control, although the corrected t-test over folds (p = 0.2) does not confirm it" in text
+    for arm, p in (("mixup", 0.06), ("duplicate", 0.03)):
+        found["over"][arm] = {"accuracy": found["over"][arm]["accuracy"] | {"p_value": 0.02, "p_holm": p}}
+    assert (
+        "better than that control, although the corrected t-test over folds (p = 0.06 after Holm's correction) does "
+        "not confirm it" in verdict(found, fake_params())
+    )
+    found["duplicate"], found["mixup"] = found["mixup"], found["duplicate"]
+    assert "duplicate, it is +1.2 points (95 % interval +0.4 to +2.9): better than that control. " in verdict(
+        found, fake_params()
+    )
+
+
+def test_nothing_is_claimed_in_validation() -> None:
+    """With one fold that trains and all others tested, neither intervals nor p-values hold."""
+    text = verdict(metrics_of(0.004, 0.012, 0.029), fake_params(data={"source": "urbansound8k", "held_out": "others"}))
+    assert text.startswith(
+        "Diffusion augmentation changed mean fold accuracy by +1.2 points; against the best control, mixup, it is +1.2 "
+        "points. Each fold trained alone and was tested on all others, so that recordings and runs are counted more "
+        "than once: the intervals and p-values here do not hold, and nothing is claimed by them."
+    )
+    for word in ("helped", "better", "interval +", "p <", "confirm"):
+        assert word not in text
 
 
 def test_verdict_names_what_forbids_reading_more_into_it() -> None:

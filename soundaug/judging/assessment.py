@@ -1,11 +1,10 @@
-"""The figures of one held-out fold's generated clips: what classifiers make of them, and what they copy."""
+"""The figures of one held-out fold's generated clips, and of a control's: what classifiers make of them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from soundaug.classification.arms import run_folder
 from soundaug.classification.classifier import SoundClassifier, load_classifier
@@ -13,12 +12,8 @@ from soundaug.classification.encoder import embed, probabilities_of
 from soundaug.classification.training import train_classifier
 from soundaug.folds.packed import ClipSet, class_list, split
 from soundaug.interpolation import Pair
-from soundaug.judging.copies import ClosePair, copy_report
 from soundaug.judging.quality import NEAREST_K, assess, kernel_distance, label_agreement, prdc
 from soundaug.params import Params
-from soundaug.sound.features import MelFrontEnd
-
-MAX_SHIFT = 0.25  # of a clip: a copy that starts this much earlier or later is still found
 
 
 @dataclass(frozen=True)
@@ -110,25 +105,6 @@ def assess_parents(
     return _near_test(parents, real, "kid_parents", "coverage_parents") | _near_test(
         sound, real, "kid_resynthesis", "coverage_resynthesis"
     )
-
-
-def assess_copies(
-    mels: Path, pairs: Sequence[Pair], train: ClipSet, test: ClipSet, params: Params
-) -> tuple[dict[str, float], list[ClosePair]]:
-    """Shares of the generated ``mels`` (a file, in the pairs' order) that copy training clips, and the closest."""
-    front_end = MelFrontEnd(params.features)
-    train_mel, test_mel = (front_end.log_mel(torch.from_numpy(clips.mel)).numpy() for clips in (train, test))
-    row_of = {name: row for row, name in enumerate(train.name.tolist())}
-    parents = np.array([[row_of[parent.name] for parent in pair.parents] for pair in pairs], np.int64)
-    report = copy_report(
-        ClipSet.load(mels).mel,
-        train_mel,
-        test_mel,
-        parents.reshape(len(pairs), -1) if pairs else np.empty((0, 2), np.int64),
-        max_shift=round(MAX_SHIFT * train_mel.shape[2]),
-        recordings=train.fs_id,
-    )
-    return report.metrics, report.closest
 
 
 def _near_test(embedding: np.ndarray, real: RealClips, kid: str, coverage: str) -> dict[str, float]:

@@ -151,7 +151,7 @@ def compute_metrics(study: Study, params: Params, data: Path) -> Metrics:
         "recordings": len({clip.fs_id for clip in study.corpus}),
         "classes": len(study.classes),
         "excluded": len(study.excluded),
-        "test_clips": sum(len(fold.clips) for fold in study.folds),
+        "test_clips": len({clip for fold in study.folds for clip in fold.clips.tolist()}),
         "largest_class": _rounded(float(study.confusion("base").sum(axis=1).max() / study.confusion("base").sum())),
         "test_recordings": len({fs_id for fold in study.folds for fs_id in fold.fs_id.tolist()}),
     }
@@ -262,7 +262,7 @@ def _load_fold(data: Path, params: Params, fold: int, corpus: Sequence[Clip], n_
             best_rows.append(best)
             history = _read_history(run / "history.csv")
             right = np.mean(rows[-1] == [clip.class_id for clip in tested])
-            if abs(history["test_accuracy"][-1] - right) > 1e-4:
+            if not abs(history["test_accuracy"][-1] - right) <= 1e-4:  # an empty one is NaN
                 raise StudyError(
                     f"{run / 'history.csv'}: found a last test_accuracy of {history['test_accuracy'][-1]:.6f}, "
                     f"wanted {right:.6f}, that of predictions.csv"

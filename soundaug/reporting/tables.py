@@ -9,7 +9,7 @@ from soundaug.audit.closeness import Closeness
 from soundaug.params import Controls, Params
 from soundaug.reporting.evaluation import Metrics, Study, accuracy_table
 from soundaug.reporting.generator_report import goals
-from soundaug.reporting.verdict import best_control, p_text, points
+from soundaug.reporting.verdict import VALIDATION, best_control, p_text, points
 from soundaug.statistics.proof import smallest_sign_flip_p
 
 ARMS = {
@@ -47,9 +47,10 @@ GENERATED = (
 CLIPS = (
     "The clips that each arm has beside the real ones (aug: the generated ones), as the base classifier of the same "
     "held-out fold hears them; means over the folds. Label agreement: share that it gives their class; one that it "
-    "does not may teach it something, or have lost its class. KID: kernel distance of its embeddings of them to those "
-    "of the real test clips, 0 on average where both are of one distribution. Coverage: share of the real test clips "
-    "that have one of them nearer than their fifth nearest test clip (Naeem et al. 2020)."
+    "does not may teach it something, or have lost its class; pseudo_label has none, its labels being what that "
+    "classifier said. KID: kernel distance of its embeddings of them to those of the real test clips, 0 on average "
+    "where both are of one distribution. Coverage: share of the real test clips that have one of them nearer than "
+    "their fifth nearest test clip (Naeem et al. 2020)."
 )
 MOST_PAIRS = 20  # near-duplicates that are shown
 MOST_NAMED = 20  # clips left out that are named
@@ -197,7 +198,8 @@ def statistics_lines(metrics: Metrics, params: Params) -> list[str]:
     drawn, fixed = ", and of its seeds", "training sets"
     if len(params.seeds) == 1:
         drawn, fixed = "", "training sets and the runs of the one seed"
-    lines = [
+    lines = [VALIDATION] if params.data.held_out == "others" else []
+    lines += [
         (
             "Unit: the paired difference per held-out fold (same fold, same seeds, same test clips), seeds averaged "
             f"within the fold; {k} fold{'s' * (k > 1)}, {len(params.seeds)} seed{'s' * (len(params.seeds) > 1)}."

@@ -11,6 +11,11 @@ from soundaug.statistics.proof import (
     what_seeds_can_prove,
 )
 
+VALIDATION = (
+    "Each fold trained alone and was tested on all others, so that recordings and runs are counted more than once: "
+    "the intervals and p-values here do not hold, and nothing is claimed by them. These are figures to choose settings "
+    "by, not the study's result."
+)  # of data.held_out: others
 NEAR_TOLD = 0.01  # share of the test clips from which the verdict tells of near-duplicates
 
 
@@ -30,16 +35,15 @@ def verdict(metrics: Metrics, params: Params) -> str:
     corpus = metrics["corpus"]
     if hidden := what_accuracy_hides(corpus["largest_class"], corpus["classes"]):
         sentences += [hidden, f"Macro-F1 changed {_change(metrics, params, 'macro_f1')}."]
-    sentences.append(what_folds_can_prove(len(params.folds), alpha))
+    if params.data.held_out == "others":
+        sentences.append(VALIDATION)
+    else:
+        sentences.append(what_folds_can_prove(len(params.folds), alpha))
     for told in (
         what_seeds_can_prove(len(params.seeds)),
         what_clips_can_prove(corpus["test_clips"], corpus["test_recordings"]),
     ):
         sentences += [told] if told else []
-    if params.data.held_out == "others":
-        sentences.append(
-            "Each fold trained alone and the others were tested: figures to choose settings by, not the study's result."
-        )
     if params.data.recordings_share < 1:
         sentences.append(f"{params.data.recordings_share:.0%} of each class's training recordings were used.")
     if params.data.split == "random":
@@ -82,23 +86,25 @@ def p_text(p: float | None) -> str:
 def _change(metrics: Metrics, params: Params, figure: str) -> str:
     """By how much aug differs in ``figure`` from base and from the control that is best in it, and what that proves."""
     found = metrics["delta"][figure]
-    text = f"by {difference(found, params)}: {_claim(found, 'it helped', 'it hurt')}"
-    if _excludes_zero(found) and found.get("p_value", 0.0) > 1 - params.evaluate.confidence:
-        text += f", although the corrected t-test over folds (p = {p_text(found['p_value'])}) does not confirm it"
+    text = f"by {_told(found, params, 'it helped', 'it hurt')}"
     best = best_control(metrics, params, figure)
     if best is not None:
         over = metrics["over"][best][figure]
-        claim = _claim(over, "better than that control", "worse than that control")
+        told = _told(over, params, "better than that control", "worse than that control")
         called = "the best control" if figure == "accuracy" else "the control that is best in it"
-        text += f"; against {called}, {best}, it is {difference(over, params)}: {claim}"
+        text += f"; against {called}, {best}, it is {told}"
     return text
 
 
-def _excludes_zero(found: Mapping[str, float]) -> bool:
-    return found["ci_low"] > 0 or found["ci_high"] < 0
-
-
-def _claim(found: Mapping[str, float], above: str, below: str) -> str:
-    if found["ci_low"] > 0:
-        return above
-    return below if found["ci_high"] < 0 else "no difference can be claimed"
+def _told(found: Mapping[str, float], params: Params, above: str, below: str) -> str:
+    """A difference, with what its interval supports and what does not confirm that; without either in validation."""
+    if params.data.held_out == "others":
+        return f"{points(found['mean'])} points"
+    text = f"{difference(found, params)}: "
+    if found["ci_low"] <= 0 <= found["ci_high"]:
+        return text + "no difference can be claimed"
+    text += above if found["ci_low"] > 0 else below
+    p, corrected = found.get("p_holm", found.get("p_value", 0.0)), " after Holm's correction" * ("p_holm" in found)
+    if p > 1 - params.evaluate.confidence:
+        text += f", although the corrected t-test over folds (p = {p_text(p)}{corrected}) does not confirm it"
+    return text
