@@ -104,7 +104,7 @@ def lay_out(graph: nx.DiGraph) -> Layout:
     return layout
 
 
-def draw(graph: nx.DiGraph, matrices: Mapping[str, Sequence[str]]) -> ElementTree.ElementTree:
+def draw(graph: nx.DiGraph, matrices: Mapping[str, Sequence[str]]) -> ElementTree.Element:
     """The picture; ``matrices`` names the lists that a stage runs over."""
     layout = lay_out(graph)
     width = max(x for x, _ in layout.centres.values()) + WIDTH / 2 + MARGIN
@@ -141,7 +141,7 @@ def draw(graph: nx.DiGraph, matrices: Mapping[str, Sequence[str]]) -> ElementTre
             place = {"x": f"{x:.1f}", "y": f"{y + 5 - 8 * (len(lines) - 1) + 16 * row:.1f}", "font-size": size}
             ElementTree.SubElement(group, "text", place | {"fill": "#1c2430"}).text = text
     ElementTree.indent(svg)
-    return ElementTree.ElementTree(svg)
+    return svg
 
 
 def _path(start: tuple[float, float], between: Sequence[tuple[float, float]], end: tuple[float, float]) -> str:
@@ -158,7 +158,7 @@ def drawn() -> bytes:
     """The picture of this repository's pipeline as SVG, the same bytes every time."""
     stages = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
     picture = draw(stage_graph(ROOT), {name: list(stage.get("matrix", ())) for name, stage in stages.items()})
-    return ElementTree.tostring(picture.getroot(), encoding="utf-8") + b"\n"
+    return ElementTree.tostring(picture, encoding="utf-8") + b"\n"
 
 
 def main() -> None:

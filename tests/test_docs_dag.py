@@ -54,7 +54,7 @@ def test_arrows_go_down_and_no_stage_covers_another() -> None:
         assert layout.centres[made][1] + HEIGHT < layout.centres[reader][1]
     for one, other in combinations(layout.centres.values(), 2):
         assert abs(one[0] - other[0]) > WIDTH or abs(one[1] - other[1]) > HEIGHT
-    svg = draw(graph, {"b": ["fold"]}).getroot()
+    svg = draw(graph, {"b": ["fold"]})
     width = float(svg.attrib["width"])
     assert all(WIDTH / 2 < x < width - WIDTH / 2 for x, _ in layout.centres.values())
     (path,) = [path for path in svg.findall("path") if path.attrib["id"] == "x-to-y"]
