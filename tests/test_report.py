@@ -68,6 +68,16 @@ def test_verdict_comes_first(text: str) -> None:
     assert text.splitlines()[2].startswith("**Diffusion augmentation changed mean fold accuracy by +12.5 points")
 
 
+def test_in_validation_verdict_and_statistics_say_that_intervals_do_not_hold(tmp_path: Path) -> None:
+    fake_study(tmp_path, fake_params())
+    found = report_of(tmp_path, fake_params(data={"held_out": "others"}))
+    assert found.count("the intervals and p-values here do not hold, and nothing is claimed by them.") == 2
+    assert found.splitlines()[2].startswith(
+        "**Diffusion augmentation changed mean fold accuracy by +12.5 points; against"
+    )
+    assert "do not hold" not in report_of(tmp_path, fake_params())
+
+
 def test_tables_hold_the_numbers(text: str) -> None:
     base, aug, mixup = (table_rows(text, arm)[0] for arm in ("base", "aug", "mixup"))
     assert base[2] == "62.5"
