@@ -221,3 +221,6 @@ def test_history_must_end_where_the_predictions_are(tmp_path: Path) -> None:
     write_csv(path, list(rows[0]), [list(rows[0].values())])
     with pytest.raises(StudyError, match=r"last test_accuracy of 0\.900000, wanted 0\.750000"):
         load_study(tmp_path, fake_params())
+    write_csv(path, list(rows[0]), [list((rows[0] | {"test_accuracy": ""}).values())])
+    with pytest.raises(StudyError, match=r"last test_accuracy of nan, wanted 0\.750000"):
+        load_study(tmp_path, fake_params())
