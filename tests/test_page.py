@@ -173,6 +173,14 @@ def test_bach_in_other_styles(html: str, read: Read) -> None:
     assert "against the denoising strength" in specs(html)["music-style"]["description"]
 
 
+def test_in_validation_no_interval_stands_below_the_figure(html: str, study: Path) -> None:
+    params = PARAMS.model_copy(update={"data": PARAMS.data.model_copy(update={"held_out": "others"})})
+    told = re.compile('<p class="interval">(.*)</p>')
+    assert told.findall(render_page(results(study, params, []))) == ["in validation: no interval holds"]
+    (interval,) = told.findall(html)
+    assert interval.startswith("95 % interval ")
+
+
 def test_without_restyled_music_the_page_says_so(study: Path) -> None:
     found = Read(render_page(replace(results(study, PARAMS, []), stylized=None)))
     assert "Not in this report. data/stylized is not there: the stage stylize makes it." in found.text["music"]
