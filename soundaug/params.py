@@ -881,7 +881,9 @@ def _explain(detail: ErrorDetails) -> str:
         return f"{name}: unknown parameter, wanted one of the schema's (presets/ shows every parameter)"
     if kind == "value_error":
         return f"{name}: {detail['msg'].removeprefix('Value error, ')}"
-    wanted = detail["msg"].removeprefix("Input should be ")
+    # "List should have at most 2 items after validation, not 3"
+    wanted = re.sub(r"^(List|String) should have | after validation, not \d+$", "", detail["msg"])
+    wanted = wanted.removeprefix("Input should be ")
     hint = ""
     if isinstance(found, str) and len(found) <= LONGEST_VALUE and _is_number(found):
         number = int(found) if re.fullmatch(r"[+-]?[0-9]{1,18}", found.strip()) else float(found)
