@@ -54,6 +54,7 @@ rows() { # every row, its name and what it changes of presets/subset.yaml; first
     $1 variation70 $varied 'generate.strength=[0.7]'
     $1 alpha_near 'generate.alpha=[0.1,0.5]'
     $1 recordings50 data.recordings_share=0.5 'controls=[waveform,mixup,slerp]'
+    $1 on_waveform_at50 data.recordings_share=0.5 augmentation.on_top_of=waveform 'controls=[waveform]'
     $1 unlabelled50 data.recordings_share=0.5 'controls=[pseudo_label]' generator.unlabelled=true
     $1 clips400 generate.per_class=400
     $1 clips800 generate.per_class=800
