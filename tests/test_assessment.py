@@ -12,7 +12,7 @@ import torch
 from fake_study import CLASSES
 from tiny import tiny_clips, tiny_params, write_params
 
-from soundaug.classification.classifier import SoundClassifier, save_classifier
+from soundaug.classification.classifier import SoundClassifier, load_classifier, save_classifier
 from soundaug.classification.training import train_classifier
 from soundaug.folds.packed import ClipSet
 from soundaug.folds.partition import Partition
@@ -29,13 +29,16 @@ TRAIN, TEST = tiny_clips(fold=2, recordings=4), tiny_clips(fold=1, recordings=4)
 
 
 @pytest.fixture(scope="module")
-def model() -> SoundClassifier:
-    """A classifier of the training clips."""
+def model(tmp_path_factory: pytest.TempPathFactory) -> SoundClassifier:
+    """A classifier of the training clips, read back as stages read it: one just trained lies in memory otherwise, where
+    some processors round otherwise."""
     trained = train_classifier(
         TRAIN, None, TEST, 3, PARAMS.features, PARAMS.training, PARAMS.classifier, seed=0, label="base"
     )
     assert trained.history[-1].test_accuracy == 1
-    return trained.model
+    path = tmp_path_factory.mktemp("base") / "model.safetensors"
+    save_classifier(path, trained.model)
+    return load_classifier(path, PARAMS.classifier, PARAMS.features, 3)
 
 
 def quality(model: SoundClassifier, generated: ClipSet) -> dict[str, float]:
