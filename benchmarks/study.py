@@ -11,7 +11,8 @@ from benchmarks import published
 from soundaug.classification.classifier import SoundClassifier, load_classifier
 from soundaug.diffusion.model import Told
 from soundaug.folds.packed import ClipSet, class_list, split
-from soundaug.generator.training import Clips, validation_recordings
+from soundaug.generator.corpus import validation_recordings
+from soundaug.generator.training import Clips
 from soundaug.interpolation import Pair, draw_pairs
 from soundaug.judging.assessment import RealClips, assess_quality
 from soundaug.params import Params

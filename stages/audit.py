@@ -8,6 +8,7 @@ from pathlib import Path
 
 from soundaug.audit.checks import audit
 from soundaug.audit.closeness import refuse, write_pairs
+from soundaug.audit.generator_scale import check_generator_scale
 from soundaug.audit.near_trained import look_for
 from soundaug.audit.normalisation import check_normalisation
 from soundaug.params import load_params
@@ -23,6 +24,7 @@ def main() -> None:
     params = load_params()
     found = audit(DATA, params)
     check_normalisation(DATA, params)
+    check_generator_scale(DATA, params)
     near = look_for(DATA, params)
     write_pairs(REPORTS / "near_duplicates.csv", near)
     write_json(REPORTS / "audit.json", found.metrics | near.metrics)

@@ -13,7 +13,7 @@ from soundaug.diffusion.model import Told, save_generator
 from soundaug.generator.card import write_card
 from soundaug.generator.corpus import GeneratorCorpus
 from soundaug.generator.starting_point import starting_point
-from soundaug.generator.training import Clips, GeneratorTraining, validation_recordings
+from soundaug.generator.training import Clips, GeneratorTraining
 from soundaug.params import load_params
 from soundaug.running.errors import run_stage
 from soundaug.running.outputs import whole, write_csv, write_json
@@ -36,7 +36,7 @@ def main() -> None:
     if settings.condition == "sound":
         encoder = load_encoder(Path(f"data/models/encoder/fold{fold}"), params.features)
     told = Told(torch.from_numpy(clips.class_id), None if encoder is None else encoder(clips.mel))
-    watched = validation_recordings(clips.class_id, clips.fs_id, settings.validation_share, seed)
+    watched = corpus.watched(settings.validation_share, seed)
     train, validation = (Clips(log_mels[chosen], told.rows(chosen)) for chosen in (~watched, watched))
     if settings.unlabelled:
         more = corpus.unlabelled.mel

@@ -7,13 +7,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 import yaml
 from safetensors.numpy import save_file
 
+from soundaug.diffusion.codec import fitted_scaling, save_codec
 from soundaug.params import Params, parse_params
+from soundaug.sound.features import MelFrontEnd
 
 CLASSES = ("dog_bark", "siren", "drilling")
-MELS, FRAMES = 16, 20
+MELS, FRAMES = 16, 21
 
 CHANGES: dict[str, Any] = {  # against presets/quick.yaml or what else params.yaml holds
     "seed": 0,
@@ -123,8 +126,9 @@ def fake_study(
 
 
 def write_normalisation(data: Path, params: Params) -> None:
-    """Write the part of every classifier that is fitted on its training clips: clip_mean's one deviation."""
+    """Write what is fitted on training clips: clip_mean's one deviation of every classifier, generators' scales."""
     assert params.features.normalization == "clip_mean"
+    front_end = MelFrontEnd(params.features)
     for fold in params.folds:
         mels = []
         for other in {1, 2, 3} - {fold}:
@@ -132,6 +136,9 @@ def write_normalisation(data: Path, params: Params) -> None:
                 mels.append(arrays["mel"])
         trained = np.concatenate(mels)
         std = (trained - trained.mean(axis=2, keepdims=True)).std(ddof=1)
+        log_mels = front_end.log_mel(torch.from_numpy(trained))  # of so few recordings none is watched only
+        scaling = fitted_scaling(params.generator, params.features, log_mels)
+        save_codec(data / "models/generator" / f"fold{fold}", scaling)
         for arm in params.arms:
             for seed in params.seeds:
                 run = data / "runs" / arm / f"fold{fold}" / f"seed{seed}"

@@ -15,8 +15,9 @@ from soundaug.diffusion.learning_rate import schedule_factor
 from soundaug.diffusion.model import Told, build_unet, diffusion_loss
 from soundaug.diffusion.schedule import Schedule
 from soundaug.folds.packed import ClipSet
+from soundaug.generator.corpus import validation_recordings
 from soundaug.generator.starting_point import StartingPoint
-from soundaug.generator.training import Clips, GeneratorTraining, validation_recordings
+from soundaug.generator.training import Clips, GeneratorTraining
 from soundaug.params import Generator
 from soundaug.running import scratch
 from soundaug.running.device import generator_of

@@ -11,11 +11,13 @@ import yaml
 from fake_study import fake_params, fake_study, read_csv, write_normalisation
 
 from soundaug.audit.closeness import Closeness, read_closeness
+from soundaug.audit.generator_scale import check_generator_scale
 from soundaug.audit.near_duplicates import fingerprint, near_duplicates
-from soundaug.audit.normalisation import fitted
-from soundaug.classification.classifier import build_classifier
+from soundaug.audit.normalisation import check_normalisation, fitted
+from soundaug.classification.classifier import SoundClassifier, build_classifier, save_classifier
+from soundaug.classification.encoder import SoundEncoder
 from soundaug.folds.packed import ClipSet
-from soundaug.params import Features, load_params
+from soundaug.params import Features, Params, load_params
 from soundaug.reporting.tables import closeness_text
 from soundaug.running.errors import StudyError
 from soundaug.sound.features import MelFrontEnd, mels_of_waveforms
@@ -63,6 +65,37 @@ def test_a_shifted_copy_is_one(frames: int) -> None:
     (found,) = near_duplicates(test, train, FEATURES, 0.5, 1)
     assert found.train == "y.wav"
     assert found.shift_seconds == pytest.approx(frames * HOP / FEATURES.sample_rate, abs=HOP / FEATURES.sample_rate)
+
+
+@pytest.mark.parametrize("frames", [-4.5, 7.5])
+def test_a_copy_cut_between_two_frames_is_one(frames: float) -> None:
+    features = load_params(PRESETS / "quick.yaml").features  # of the presets the one whose frames overlap least
+    start, shift = features.n_samples, round(frames * features.hop_length)
+    long = [partials(seed, 3 * features.n_samples) for seed in range(4)]
+    sides = [
+        ClipSet.pack(mels_of_waveforms(np.stack(side), MelFrontEnd(features)), [0] * 4, list(names), list(names))
+        for names, side in (
+            ("abcd", [one[start - shift :][: features.n_samples] for one in long]),
+            ("efgh", [one[start:][: features.n_samples] for one in long]),
+        )
+    ]
+    found = near_duplicates(*sides, features, 0.5, 1)
+    assert [(pair.test, pair.train) for pair in found] == [("a", "e"), ("b", "f"), ("c", "g"), ("d", "h")]
+    assert [pair.shift_seconds for pair in found] == [
+        pytest.approx(frames * features.hop_length / features.sample_rate, abs=0.002)
+    ] * 4
+
+
+def partials(seed: int, n_samples: int) -> np.ndarray:
+    """Tones in noise, each of which swells and falls some ten times a second."""
+    rng = np.random.default_rng(seed)
+    time = np.arange(n_samples)
+    knots = np.arange(0, n_samples + 1600, 1600)
+    tones = [
+        np.interp(time, knots, rng.uniform(0, 1, len(knots))) * np.sin(rate * time + rng.uniform(0, 6))
+        for rate in rng.uniform(0.05, 2.5, 20)
+    ]
+    return (0.02 * np.sum(tones, axis=0) + 0.001 * rng.standard_normal(n_samples)).astype(np.float32)
 
 
 @pytest.mark.parametrize("preset", ["quick", "subset"])
@@ -171,6 +204,86 @@ def test_stage_refuses_a_normalisation_of_other_clips(study: Path) -> None:
     with pytest.raises(StudyError, match="fold 2: the normalisation of the classifier of mixup, seed 1, is off by 0"):
         audit.main()
     assert not (study / "reports").exists()
+
+
+def test_stage_refuses_a_generator_whose_images_have_the_scale_of_other_clips(study: Path) -> None:
+    set_params(study)
+    ours, other = (study / "data/models/generator" / fold / "mel.json" for fold in ("fold2", "fold3"))
+    config = json.loads(ours.read_text())
+    ours.write_bytes(other.read_bytes())  # fitted with fold 2, which is tested here
+    with pytest.raises(StudyError, match="fold 2: the scale in dB of the generator is off by 0"):
+        audit.main()
+    ours.write_text(json.dumps(config | {"deviation_db": 1.01 * config["deviation_db"]}))
+    with pytest.raises(StudyError, match="fold 2: the scale in dB of the generator is off by 0"):
+        audit.main()
+    assert not (study / "reports").exists()
+
+
+def test_what_was_fitted_is_looked_at_in_every_space(tmp_path: Path) -> None:
+    """Whitened patches are told by their covariance, whatever the signs of the axes."""
+    params = fake_params(generator={"space": "whitened"})
+    fake_study(tmp_path, params)
+    check_generator_scale(tmp_path, params)
+    path = tmp_path / "models/generator/fold1/mel.json"
+    config = json.loads(path.read_text())
+    path.write_text(json.dumps(config | {"axes": (-np.array(config["axes"])).tolist()}))
+    check_generator_scale(tmp_path, params)
+    path.write_text(json.dumps(config | {"deviation": (1.01 * np.array(config["deviation"])).tolist()}))
+    with pytest.raises(StudyError, match="fold 1: the whitening of the generator is off by 0"):
+        check_generator_scale(tmp_path, params)
+    path.write_text(json.dumps(config["scaling"]))
+    with pytest.raises(StudyError, match="fold1: found a generator without whitening, wanted that of its training"):
+        check_generator_scale(tmp_path, params)
+
+
+def test_a_scale_of_no_clips_of_the_study_is_not_looked_at(study: Path) -> None:
+    data = study / "data"
+    for path in data.glob("models/generator/*/mel.json"):
+        path.unlink()
+    check_generator_scale(data, fake_params(generate={"per_class": 0}))
+    check_generator_scale(data, fake_params(generator={"corpus": "data/music", "condition": "none"}))
+    check_generator_scale(data, fake_params(generator={"pretrained": "a/checkpoint"}))
+    with pytest.raises(StudyError, match=r"mel\.json: not there"):
+        check_generator_scale(data, PARAMS)
+
+
+@pytest.mark.parametrize("normalization", ["clip_mean", "standardize"])
+def test_selector_and_encoder_are_looked_at(tmp_path: Path, normalization: str) -> None:
+    """Their normalisation, and the scale of the encoder's embeddings."""
+    changes = {"features": {"normalization": normalization}, "folds": [1], "seeds": [0]}
+    fake_study(tmp_path, fake_params())
+    params = fake_params(**changes, generate={"candidates": 2}, generator={"condition": "sound"})
+    for arm in params.arms:
+        runs = tmp_path / "runs" / arm / "fold1/seed0/model.safetensors"
+        save_classifier(runs, trained_on(tmp_path, params, (2, 3))[0])
+    selector, encoder = (tmp_path / "models" / name / "fold1" for name in ("selector", "encoder"))
+    model, mel = trained_on(tmp_path, params, (2, 3))
+    selector.mkdir(parents=True)
+    save_classifier(selector / "model.safetensors", model)
+    SoundEncoder.fit(model, mel).save(encoder)
+    check_normalisation(tmp_path, params)
+
+    other, others = trained_on(tmp_path, params, (1, 2))
+    save_classifier(selector / "model.safetensors", other)
+    with pytest.raises(StudyError, match="fold 1: the normalisation of the selector is off by"):
+        check_normalisation(tmp_path, params)
+    save_classifier(selector / "model.safetensors", model)
+    SoundEncoder.fit(model, others).save(encoder)
+    with pytest.raises(StudyError, match="fold 1: the scale of the embeddings of the encoder is off by"):
+        check_normalisation(tmp_path, params)
+    SoundEncoder.fit(other, others).save(encoder)
+    with pytest.raises(StudyError, match="fold 1: the normalisation of the encoder is off by"):
+        check_normalisation(tmp_path, params)
+
+
+def trained_on(data: Path, params: Params, folds: tuple[int, ...]) -> tuple[SoundClassifier, np.ndarray]:
+    """A classifier, untrained but for its normalisation, and the mels that that is of."""
+    mels = []
+    for fold in folds:
+        with np.load(data / "features" / f"fold{fold}.npz") as arrays:
+            mels.append(arrays["mel"])
+    mel = np.concatenate(mels)
+    return build_classifier(params.classifier, params.features, 3, torch.from_numpy(mel), 0), mel
 
 
 @pytest.mark.parametrize("kind", ["none", "standardize", "clip_mean"])

@@ -17,7 +17,7 @@ from soundaug.running.errors import StudyError
 from soundaug.running.foreign import reading
 from soundaug.running.outputs import read_json, read_rows
 
-GENERATOR = "generator"
+GENERATOR, SELECTOR, ENCODER = "generator", "selector", "encoder"
 MUSIC = "data/music"  # a generator's corpus that has none of the study's clips
 PAIR_COLUMNS = ("name", "class_id", "parent_a", "parent_b", "fs_id_a", "fs_id_b", "fold_a", "fold_b", "others")
 
@@ -237,15 +237,15 @@ def _fitted(data: Path, fold: int, params: Params) -> Iterator[tuple[str, Path]]
     """What was trained for a held-out fold, and the table of the clips it was fitted on."""
     needed = {
         GENERATOR: params.generate.per_class > 0,
-        "selector": params.generate.candidates > 1,
-        "encoder": params.generator.condition == "sound",
+        SELECTOR: params.generate.candidates > 1,
+        ENCODER: params.generator.condition == "sound",
     }
     for model, wanted in needed.items():
         path = data / "models" / model / f"fold{fold}" / TRAIN_CLIPS
         if wanted or path.is_file():
             yield model, path
     for arm, seed, run in runs_of(data, fold, params):
-        yield _classifier(arm, seed), run / TRAIN_CLIPS
+        yield classifier_of(arm, seed), run / TRAIN_CLIPS
 
 
 def runs_of(data: Path, fold: int, params: Params) -> Iterator[tuple[str, int, Path]]:
@@ -255,7 +255,8 @@ def runs_of(data: Path, fold: int, params: Params) -> Iterator[tuple[str, int, P
             yield arm, seed, data / "runs" / arm / f"fold{fold}" / f"seed{seed}"
 
 
-def _classifier(arm: str, seed: int) -> str:
+def classifier_of(arm: str, seed: int) -> str:
+    """What messages call it."""
     return f"classifier of {arm}, seed {seed},"
 
 
@@ -287,5 +288,5 @@ def _extra_findings(data: Path, pairs: list[dict[str, str]], sides: Sides, param
         summary = read_json(run / "summary.json")
         n_extra = summary.get("n_extra") if isinstance(summary, dict) else None
         rows = read_rows(run / EXTRA_CLIPS, COLUMNS)
-        for message in unaccounted_extra(_classifier(arm, seed), rows, n_extra, given):
+        for message in unaccounted_extra(classifier_of(arm, seed), rows, n_extra, given):
             yield Finding(sides.fold, message)

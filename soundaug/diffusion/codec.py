@@ -361,6 +361,12 @@ class LatentCodec:
         return outputs
 
 
+def fitted_scaling(settings: Generator, features: Features, log_mels: torch.Tensor) -> MelScaling | WhitenedScaling:
+    """What ``generator.space`` asks for, fitted on log mels [N, n_mels, T] in dB; an autoencoder's images among it."""
+    scaling = MelScaling.of(features, settings, log_mels)
+    return WhitenedScaling.of(scaling, log_mels) if settings.space == "whitened" else scaling
+
+
 def images_of(codec: Codec, log_mels: torch.Tensor) -> torch.Tensor:
     """dB [N, n_mels, T] to images [N, C, H, W], part by part: as `Codec.to_image`, which takes twice the room."""
     images = torch.empty((len(log_mels), *codec.image_shape))

@@ -27,9 +27,22 @@ class GeneratorCorpus:
         if settings.corpus == "data/music":
             clips, styles = music_clips(folder, front_end)
             return cls(clips, styles, clips.take(np.array([], int)), {})
+        return cls.of_study(folder, settings, held_out)
+
+    @classmethod
+    def of_study(cls, folder: Path, settings: Generator, held_out: int) -> "GeneratorCorpus":
+        """Of the packed features in ``folder``; raises StudyError as `split` does."""
         clips, _ = split(folder, held_out)
         unlabelled = withheld_clips(folder, held_out) if settings.unlabelled else clips.take(np.array([], int))
         return cls(clips, class_list(folder), unlabelled, fold_by_name(folder))
+
+    def watched(self, share: float, seed: int) -> np.ndarray:
+        """Which of ``clips`` (bool [N]) are not learned: their loss is watched. Of `validation_recordings`."""
+        return validation_recordings(self.clips.class_id, self.clips.fs_id, share, seed)
+
+    def learned(self, share: float, seed: int) -> np.ndarray:
+        """Mels [N, n_mels, T] of all that is learned, those without a class last."""
+        return np.concatenate([self.clips.mel[~self.watched(share, seed)], self.unlabelled.mel])
 
     @property
     def folds(self) -> list[int]:
@@ -45,3 +58,16 @@ class GeneratorCorpus:
             for learned in (self.clips, self.unlabelled)
             for name, fs_id in zip(learned.name.tolist(), learned.fs_id.tolist(), strict=True)
         ]
+
+
+def validation_recordings(class_id: np.ndarray, fs_id: np.ndarray, share: float, seed: int) -> np.ndarray:
+    """Which clips (bool [N], of classes and recordings [N]) are of the ``share`` of each class's recordings left out.
+
+    Rounded down, so that a class of few recordings gives none.
+    """
+    chosen = np.zeros(len(class_id), bool)
+    for one in np.unique(class_id):
+        recordings = np.unique(fs_id[class_id == one])
+        random = np.random.default_rng([seed, int(one)])
+        chosen |= np.isin(fs_id, random.permutation(recordings)[: int(share * len(recordings))])
+    return chosen

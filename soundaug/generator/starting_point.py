@@ -8,7 +8,7 @@ import torch
 from diffusers import UNet2DConditionModel
 
 from soundaug.diffusion.autoencoder import AutoencoderTraining
-from soundaug.diffusion.codec import Codec, LatentCodec, MelScaling, WhitenedScaling
+from soundaug.diffusion.codec import Codec, LatentCodec, fitted_scaling
 from soundaug.diffusion.model import Unet, build_unet
 from soundaug.diffusion.pretrained import load_pretrained
 from soundaug.diffusion.schedule import Schedule
@@ -50,8 +50,7 @@ def starting_point(
         no_class = settings.condition == "none"
         unet = without_classes(pretrained.unet) if no_class else with_classes(pretrained.unet, n_classes)
         return StartingPoint(unet, pretrained.schedule, pretrained.codec(features.n_frames, features.floor_db), {})
-    scaling = MelScaling.of(features, settings, log_mels)
-    codec: Codec = WhitenedScaling.of(scaling, log_mels) if settings.space == "whitened" else scaling
+    codec: Codec = fitted_scaling(settings, features, log_mels)
     figures: dict[str, float] = {}
     finish: Callable[[], None] = lambda: None  # noqa: E731 - a default
     if settings.space == "latent":

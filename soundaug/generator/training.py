@@ -6,7 +6,6 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
 import torch
 from diffusers.training_utils import EMAModel
 from torch import nn
@@ -247,16 +246,3 @@ class GeneratorTraining(ResumableTraining):
 def _window(images: torch.Tensor, start: int, spare: int) -> torch.Tensor:
     """Columns ``start`` and after of images [..., W], ``spare`` fewer than there are."""
     return images[..., start : images.shape[-1] - spare + start]
-
-
-def validation_recordings(class_id: np.ndarray, fs_id: np.ndarray, share: float, seed: int) -> np.ndarray:
-    """Which clips (bool [N], of classes and recordings [N]) are of the ``share`` of each class's recordings left out.
-
-    Rounded down, so that a class of few recordings gives none.
-    """
-    chosen = np.zeros(len(class_id), bool)
-    for one in np.unique(class_id):
-        recordings = np.unique(fs_id[class_id == one])
-        random = np.random.default_rng([seed, int(one)])
-        chosen |= np.isin(fs_id, random.permutation(recordings)[: int(share * len(recordings))])
-    return chosen
