@@ -5,6 +5,7 @@ on this machine. With --teraflops nothing is timed, and the hours are those of a
 """
 
 import argparse
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -132,6 +133,11 @@ def networks(params: Params, device: torch.device) -> dict[str, Network]:
     }
 
 
+def _check(option: str, found: int, least: int) -> None:
+    if found < least:
+        raise StudyError(f"{option}: found {found}, wanted at least {least}")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("preset", type=Path)
@@ -139,6 +145,10 @@ def main() -> None:
     parser.add_argument("--corpus-folds", type=int, default=10, help="of the corpus (default: 10)")
     parser.add_argument("--teraflops", type=float, help="that are reached in a second, instead of measuring them")
     arguments = parser.parse_args()
+    _check("--corpus-folds", arguments.corpus_folds, 2)
+    _check("--clips", arguments.clips, arguments.corpus_folds)
+    if arguments.teraflops is not None and not 0 < arguments.teraflops < math.inf:
+        raise StudyError(f"--teraflops: found {arguments.teraflops:g}, wanted more than 0")
     params, device = load_params(arguments.preset), choose_device()
     found = networks(params, device)
     operations = {name: network.operations() for name, network in found.items()}

@@ -17,6 +17,7 @@ from benchmarks.plots import plot_ladder
 from benchmarks.settings import named_params, wanted_names
 from soundaug.params import Classifier, Params, load_params
 from soundaug.running.errors import StudyError, run_stage
+from soundaug.running.foreign import reading
 from soundaug.running.outputs import read_json, write_table
 
 LADDER = Path("reports/ladder")
@@ -104,7 +105,12 @@ def finished(folder: Path, rungs: Sequence[Rung] = RUNGS) -> dict[str, Finished]
     found: dict[str, Finished] = {}
     for name in dict.fromkeys(rung.experiment for rung in rungs):
         if (folder / name / "metrics.json").is_file():
-            metrics = read_json(folder / name / "metrics.json")
+            path = folder / name / "metrics.json"
+            metrics = read_json(path)
+            with reading(path, "no metrics of a study", "what evaluate writes"):
+                _ = metrics["corpus"]["clips"], metrics["base"]["accuracy"]["mean"], metrics["aug"]["accuracy"]["mean"]
+                _ = [metrics[arm]["best_epoch_on_test"]["accuracy"] for arm in ("base", "aug")]
+                _ = [gain_of(rung, metrics) for rung in rungs]
             found[name] = Finished(metrics, load_params(folder / name / "params.yaml"))
     for before, rung in itertools.pairwise(rungs):
         if before.experiment in found and rung.experiment in found:

@@ -21,17 +21,24 @@ show() { # one line: its name and all its settings, what comes later wins
     echo "$name" $settings ${LADDER_SETTINGS:-}
 }
 
+compare() { # stops where what is kept was made with other settings
+    case $wanted in *" $name "*) ;; *) return 0 ;; esac
+    kept=reports/ladder/$name
+    asked=$(printf '%s\n' $settings ${LADDER_SETTINGS:-})
+    [ -e "$kept" ] || return 0
+    if [ ! -f "$kept/metrics.json" ] || [ "$(cat "$kept/settings.txt")" != "$asked" ]; then
+        echo "error: ladder: $kept: found other settings than the rung has now, wanted it moved away" >&2
+        exit 1
+    fi
+}
+
 run() {
     case $wanted in *" $name "*) ;; *) return 0 ;; esac
     kept=reports/ladder/$name
     asked=$(printf '%s\n' $settings ${LADDER_SETTINGS:-})
-    if [ -f "$kept/metrics.json" ] && [ "$(cat "$kept/settings.txt")" = "$asked" ]; then
+    if [ -e "$kept" ]; then # with these settings, as was checked
         echo "rung $name: finished before"
         return 0
-    fi
-    if [ -e "$kept" ]; then
-        echo "error: ladder: $kept: found other settings than the rung has now, wanted it moved away" >&2
-        exit 1
     fi
     cp presets/subset.yaml params.yaml # else the last rung's settings would stay
     options="-S data.root=$folder" # which is no setting: a rung is the same wherever the clips lie
@@ -87,5 +94,6 @@ rungs() { # what is done with each, and then every rung
 # Every rung is checked before any runs.
 names=$(rungs show | python -m benchmarks.ladder check "$@")
 wanted=" $(echo $names) "
+rungs compare
 rungs run
 python -m benchmarks.ladder

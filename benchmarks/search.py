@@ -230,9 +230,8 @@ def choose(
 def params_to_test(row: Row, test: int) -> Params:
     """The params of ``row`` to run once on the test fold: all other folds train, five seeds, the preset's controls."""
     values = row.params.model_dump(mode="json")
-    preset = yaml.safe_load(PRESET.read_text(encoding="utf-8"))
     withheld = ["pseudo_label"] if row.params.data.recordings_share < 1 else []
-    values |= {"folds": [test], "seeds": SEEDS, "controls": [*preset["controls"], *withheld]}
+    values |= {"folds": [test], "seeds": SEEDS, "controls": [*load_params(PRESET).controls, *withheld]}
     values["data"] |= {"held_out": "fold"}
     return parse_params(values)
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import yaml
 
-from soundaug.params import Params, parse_params
+from soundaug.params import Params, load_params, parse_params
 from soundaug.running.errors import StudyError
 
 PRESET = Path("presets/subset.yaml")
@@ -18,7 +18,7 @@ def asked_params(what: str, settings: Iterable[str]) -> Params:
     StudyError, which names ``what`` they are of, for one that the schema does not take, and for data.root, which the
     scripts are given as their folder.
     """
-    values = yaml.safe_load(PRESET.read_text(encoding="utf-8"))
+    values = load_params(PRESET).model_dump(mode="json")
     for setting in settings:
         _set(values, setting, what)
     try:

@@ -18,8 +18,9 @@ Everything in `params.yaml`, made of the schema in `soundaug/params.py` by `pyth
 there; an unknown name, a value out of range or of another type is told in one line and stops the stage. `quick` is the
 value in `presets/quick.yaml`. For one run a value is changed by `dvc exp run -S name=value`.
 
-DVC itself reads `folds`, `seeds`, `controls` and `data.root` before any stage begins. Where one of them is wrong it may
-stop with no more than `'Value' object is not iterable`, `Could not find 'seeds[0]'` or `unexpected error`;
+DVC itself reads `folds`, `seeds`, `controls`, `data.root` and `generator.corpus` before any stage begins. Where one of
+them is wrong or not there it may stop with no more than `'Value' object is not iterable`, `Could not find 'seeds[0]'`,
+`No such file or directory` or `unexpected error`;
 `python -m stages.fetch` then tells which, as a line of the kind `params.yaml: folds: found 3, wanted a valid list`.
 """
 

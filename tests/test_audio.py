@@ -107,11 +107,13 @@ def test_problems(tmp_path: Path) -> None:
     soundfile.write(tmp_path / "empty.wav", np.empty(0), RATE)
     soundfile.write(tmp_path / "silent.wav", np.zeros(RATE), RATE)
     (tmp_path / "text.wav").write_text("no audio at all, but long enough to hold a header")
+    (tmp_path / "text.mp3").write_text("no audio at all")
     (tmp_path / "zero_bytes.wav").touch()
     for name, kind, what in [
         ("not_there.wav", "missing", "not there"),
         ("text.wav", "unreadable", "not readable as audio ("),
         ("zero_bytes.wav", "unreadable", "not readable as audio ("),
+        ("text.mp3", "unreadable", "not readable as audio (Format not recognised.)"),
         ("empty.wav", "empty", "holds no samples"),
         ("nan.wav", "not_finite", "holds samples that are NaN or infinite"),
         ("infinite.wav", "not_finite", "holds samples that are NaN or infinite"),

@@ -190,6 +190,8 @@ def test_class_names_run_from_zero() -> None:
     assert class_names(clips[::-1]) == ["class 0", "class 1", "class 2"]
     with pytest.raises(StudyError, match=r"^corpus: found class ids 0, 2, wanted every id from 0 to 1$"):
         class_names([clips[0], clips[2]])
+    with pytest.raises(StudyError, match=r"^corpus: found the class class 2 only, wanted at least two$"):
+        class_names([clips[2]])
 
 
 def test_missing_audio_stops_or_is_left_out(tmp_path: Path) -> None:

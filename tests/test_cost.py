@@ -73,6 +73,23 @@ def test_a_measured_throughput_is_that_of_a_training_step(monkeypatch: pytest.Mo
     assert all(parameter.grad is not None for parameter in network.module.parameters())
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--teraflops", "0"], "--teraflops: found 0, wanted more than 0"),
+        (["--teraflops", "-5"], "--teraflops: found -5, wanted more than 0"),
+        (["--teraflops", "nan"], "--teraflops: found nan, wanted more than 0"),
+        (["--corpus-folds", "1"], "--corpus-folds: found 1, wanted at least 2"),
+        (["--clips", "0"], "--clips: found 0, wanted at least 10"),
+    ],
+)
+def test_figures_that_cannot_be_are_refused(options: list[str], message: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.argv", ["cost", str(PRESETS / "published.yaml"), *options])
+    with pytest.raises(StudyError) as error:
+        cost.main()
+    assert str(error.value) == message
+
+
 def test_a_generator_of_another_kind_is_refused() -> None:
     params = load_params(PRESETS / "quick.yaml")
     other = params.model_copy(update={"generator": params.generator.model_copy(update={"space": "latent"})})

@@ -11,6 +11,7 @@ import soundfile
 
 from soundaug.params import Data
 from soundaug.running.errors import StudyError
+from soundaug.sound.audio import ClipProblem, read_mono
 from soundaug.sources.corpus import Clip, audio_path, class_names, folds_of, require_disjoint_recordings
 from soundaug.sources.directory import audio_suffixes, list_folder
 
@@ -91,6 +92,16 @@ def test_missing_file_behind_a_link(by_class: Path) -> None:
     assert (len(listing.clips), listing.excluded) == (18, [("dog__gone.wav", "missing")])
 
 
+def test_audio_that_cannot_be_read_is_listed_to_be_told(by_class: Path) -> None:
+    (by_class / "dog" / "phone.M4A").write_bytes(b"\0\0\0\x1cftypM4A ")
+    listing = list_folder(settings(by_class), seed=0)
+    assert "dog/phone.M4A" in [clip.path for clip in listing.clips]
+    assert ".m4a" not in listing.ignored
+    with pytest.raises(ClipProblem, match=r"^not readable as audio \(") as raised:
+        read_mono(by_class / "dog" / "phone.M4A", 8000)
+    assert raised.value.kind == "unreadable"
+
+
 def test_linked_folders_are_followed_but_not_in_circles(
     by_class: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
@@ -118,7 +129,7 @@ def test_linked_folders_are_followed_but_not_in_circles(
             {},
             "{root}/x.wav: found audio outside the class folders, wanted it in the folder of its class",
         ),
-        (["a/x.wav", "b/y.txt"], {}, "{root}/b: found no audio that libsndfile reads, wanted the clips of class b"),
+        (["a/x.wav", "b/y.txt"], {}, "{root}/b: found no audio, wanted the clips of class b"),
         (
             ["a/b__c.wav", "a__b/c.wav"],
             {},
@@ -197,5 +208,5 @@ def test_urbansound8ks_layout_needs_no_pattern(tmp_path: Path) -> None:
 
 
 def test_suffixes() -> None:
-    assert {".wav", ".flac", ".ogg", ".mp3", ".aif", ".aiff", ".opus"} <= audio_suffixes()
-    assert not {".raw", ".txt", ".csv", ".jpg", ".m4a", ""} & audio_suffixes()
+    assert {".wav", ".flac", ".ogg", ".mp3", ".aif", ".aiff", ".opus", ".m4a", ".wma"} <= audio_suffixes()
+    assert not {".raw", ".txt", ".csv", ".jpg", ""} & audio_suffixes()

@@ -161,6 +161,10 @@ def test_finished_rungs_are_not_run_again_and_those_of_other_settings_are(tmp_pa
     other = climb(folder, "log", settings="generator.steps=20 generate.per_class=5")
     message = "error: ladder: reports/ladder/log: found other settings than the rung has now, wanted it moved away\n"
     assert (other.returncode, other.stderr) == (1, message)
+    (folder / "reports/ladder/official").rename(folder / "first")  # found before the rungs ahead of it are run
+    other = climb(folder, settings="generator.steps=20 generate.per_class=5")
+    assert (other.returncode, other.stderr, other.stdout) == (1, message, "")
+    assert ran(folder)[3:] == []
     (folder / "reports/ladder/log").rename(folder / "before")
     assert climb(folder, "log", settings="generator.steps=20 generate.per_class=5").returncode == 0
     assert ran(folder)[3:] == ["ladder-log"]
@@ -322,6 +326,17 @@ def test_table_and_picture_are_written(
     keep(tmp_path, "study", params["study"], delta=0.01)
     ladder.main()
     assert capsys.readouterr().out.endswith("from published to study together: +3.00 points (+0.17 to +7.12)\n")
+
+
+@pytest.mark.parametrize("values", [{}, [], {"delta": {"accuracy": 3}}, {"corpus": {"clips": 3}, "base": None}])
+def test_metrics_that_are_none_are_named(tmp_path: Path, params: dict[str, Params], values: Any) -> None:
+    keep(tmp_path, "official", params["official"])
+    path = tmp_path / "official/metrics.json"
+    path.write_text(json.dumps(values))
+    with pytest.raises(StudyError) as error:
+        finished(tmp_path)
+    assert str(error.value).startswith(f"{path}: found no metrics of a study (")
+    assert str(error.value).endswith("wanted what evaluate writes")
 
 
 def test_rungs_that_differ_in_more_are_refused(tmp_path: Path, params: dict[str, Params]) -> None:

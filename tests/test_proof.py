@@ -56,3 +56,8 @@ def test_a_class_that_outweighs_the_others_is_told() -> None:
         "One class has 42% of the test clips, so that accuracy is largely its own; macro-F1 takes all classes alike."
     )
     assert "One class has 88%" in str(what_accuracy_hides(0.885, 3))
+
+
+def test_so_is_one_of_two() -> None:
+    assert what_accuracy_hides(0.65, 2) is None
+    assert "One class has 70%" in str(what_accuracy_hides(0.7, 2))

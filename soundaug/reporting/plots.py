@@ -56,10 +56,11 @@ def accuracy_figure(study: Study, metrics: Metrics, params: Params) -> bytes:
         _arm_axis(axes, study.arms)
         axes.set_xlabel("accuracy on the held-out fold at the last epoch (%)")
         axes.set_title(textwrap.fill(f"Accuracy per arm, {_folds_and_seeds(study)}", 80))
+        drawn = "recordings, runs" if len(study.seeds) > 1 else "recordings"
         _legend(
             axes,
             [
-                _mark("D", f"mean, {100 * params.evaluate.confidence:g} % interval (recordings resampled)"),
+                _mark("D", f"mean, {100 * params.evaluate.confidence:g} % interval ({drawn} drawn)"),
                 _mark("o", "one fold, mean over seeds"),
                 Line2D([], [], color="0.4", ls="--", lw=1, label="mean of base"),
             ],

@@ -56,7 +56,10 @@ def _decode(path: Path) -> tuple[np.ndarray, int]:
             else:
                 samples = file.read(dtype="float32", always_2d=True)
     except soundfile.LibsndfileError as error:
-        raise ClipProblem("unreadable", f"not readable as audio ({error.error_string})") from None
+        # Which libsndfile says of a file that is there, too, where its MP3 decoder finds no MP3 in it.
+        no_mp3 = "does not exist" in error.error_string
+        said = "Format not recognised." if no_mp3 else error.error_string
+        raise ClipProblem("unreadable", f"not readable as audio ({said})") from None
     except (MemoryError, OverflowError, ValueError) as error:  # of a header that lies about the number of samples
         raise ClipProblem("unreadable", f"not readable as audio ({reason(error)})") from None
     if not LOWEST_RATE <= rate <= HIGHEST_RATE:

@@ -14,12 +14,17 @@ from soundaug.sources.corpus import TABLE, Clip, Listing, is_plain, keep_present
 
 # Endings in common use that libsndfile does not list as a format's name.
 ALIASES = {"aif", "aifc", "au", "iff", "mpga", "nist", "oga", "opus", "snd", "sph", "wve"}
+# Audio that it does not read: listed all the same, so that it is told, or left out by data.skip and counted.
+UNREADABLE = {"3gp", "aac", "ac3", "amr", "ape", "dsf", "m4a", "mka", "mpc", "ra", "tta", "weba", "wma", "wv"}
 
 
 def audio_suffixes() -> frozenset[str]:
-    """Endings, as in ``.flac``, of files that libsndfile reads by themselves (headerless ``.raw`` needs a rate: no)."""
+    """Endings, as in ``.flac``, of files that libsndfile reads by themselves, and of other audio.
+
+    Headerless ``.raw`` needs a rate and is none.
+    """
     names = {name.lower() for name in soundfile.available_formats()} - {"raw"}
-    return frozenset(f".{name}" for name in names | ALIASES)
+    return frozenset(f".{name}" for name in names | ALIASES | UNREADABLE)
 
 
 def list_folder(data: Data, seed: int) -> Listing:
@@ -84,7 +89,7 @@ def _class_folders(root: Path, group_pattern: str | None) -> tuple[list[Clip], C
             fs_id = _recording(path, group_pattern)
             clips.append(Clip(name, fs_id, 1, class_id, folder.name, path=path, in_root=True))
         if len(clips) == before:
-            raise StudyError(f"{folder}: found no audio that libsndfile reads, wanted the clips of class {folder.name}")
+            raise StudyError(f"{folder}: found no audio, wanted the clips of class {folder.name}")
     return clips, ignored
 
 
