@@ -7,7 +7,7 @@ data/runs and data/features of a finished study in FOLDER). Writes tables and a 
 import argparse
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +45,11 @@ CLASSES = {  # how a corpus's recordings fall into classes
     "88, 11 and 1 %": [0.88, 0.11, 0.01],
     "thirty, from few to many": [i / 465 for i in range(1, 31)],
 }
+SMALL = {  # a fold's recordings, by their clips
+    "2 of 10 clips": [10] * 2,
+    "10 of 4 clips": [4] * 10,
+    "30 of 1 clip": [1] * 30,
+}
 RUN_POINTS = (0.0, 1.0, 1.4, 2.0)  # s.d. of what a run does to a fold; of a difference of two runs 1.4 times as much
 TESTS = ("interval", "t", "sign_flip", "mcnemar")
 
@@ -80,11 +85,13 @@ def write_tables(studies: int, seed: int) -> None:
     write_rows(REPORTS / "search.csv", search)
     alike = [row for name in CLASSES for row in macro_f1_false_positives(spread, name, studies, seed)]
     write_rows(REPORTS / "macro_f1.csv", alike)
+    few = [row for name in SMALL for row in small_false_positives(spread, name, 5 * studies, seed)]
+    write_rows(REPORTS / "small.csv", few)
     power = powers(spread, studies, seed)
     write_rows(REPORTS / "power.csv", power)
     write_rows(REPORTS / "needed.csv", needed(power))
     plot_power(REPORTS / "power.png", power)
-    for row in [*false, *search, *alike, *needed(power)]:
+    for row in [*false, *search, *alike, *few, *needed(power)]:
         print(", ".join(f"{key} {value}" for key, value in row.items()))
 
 
@@ -153,6 +160,15 @@ def false_positives(spread: Spread, n: int, seed: int) -> list[dict[str, Any]]:
         }
         rows.append(row | {"error": error})
     return rows
+
+
+def small_false_positives(spread: Spread, recordings: str, n: int, seed: int) -> Iterator[dict[str, Any]]:
+    """Rows of the rates where arms do not differ and every fold has no more than these ``recordings``."""
+    few = replace(spread, sizes=[SMALL[recordings]])
+    error = round(2 * float(np.sqrt(LEVEL * (1 - LEVEL) / n)), 4)
+    for k in FOLDS[:2]:
+        for row in rates(few, k, 0.0, {}, n, seed):
+            yield {"recordings": recordings} | row | {"error": error}
 
 
 def macro_f1_false_positives(spread: Spread, classes: str, n: int, seed: int) -> Iterator[dict[str, Any]]:

@@ -113,6 +113,19 @@ def test_macro_f1s_interval_keeps_its_level(monkeypatch: pytest.MonkeyPatch) -> 
     assert stats.percentile_interval(draws["aug"].macro_f1 - draws["base"].macro_f1, 0.95)[0] > 0  # it can claim
 
 
+def test_small_folders_are_simulated_with_their_recordings(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(power, "SEEDS", (1, 2))
+    sizes = []
+    monkeypatch.setattr(
+        power, "claims", lambda folds, rng: sizes.append([len(f.fs_id) for f in folds]) or dict.fromkeys(power.TESTS, 1)
+    )
+    rows = list(power.small_false_positives(SPREAD, "10 of 4 clips", 3, 0))
+    assert sizes == [[40] * 3] * 6 + [[40] * 5] * 6
+    assert [(row["recordings"], row["folds"], row["seeds"], row["interval"]) for row in rows] == [
+        ("10 of 4 clips", folds, seeds, 1.0) for folds in (3, 5) for seeds in (1, 2)
+    ]
+
+
 def test_a_bootstrap_of_clips_does_not() -> None:
     rng = np.random.default_rng(3)
     wrong = 0
