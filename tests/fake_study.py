@@ -16,7 +16,7 @@ from soundaug.params import Params, parse_params
 from soundaug.sound.features import MelFrontEnd
 
 CLASSES = ("dog_bark", "siren", "drilling")
-MELS, FRAMES = 16, 21
+MELS, FRAMES = 16, 20
 
 CHANGES: dict[str, Any] = {  # against presets/quick.yaml or what else params.yaml holds
     "seed": 0,

@@ -221,7 +221,7 @@ def test_stage_refuses_a_generator_whose_images_have_the_scale_of_other_clips(st
 
 def test_what_was_fitted_is_looked_at_in_every_space(tmp_path: Path) -> None:
     """Whitened patches are told by their covariance, whatever the signs of the axes."""
-    params = fake_params(generator={"space": "whitened"})
+    params = fake_params(generator={"space": "whitened"}, features={"clip_seconds": 0.475})  # of as many frames
     fake_study(tmp_path, params)
     check_generator_scale(tmp_path, params)
     path = tmp_path / "models/generator/fold1/mel.json"
