@@ -23,8 +23,6 @@ show() { # one line: its name and all its settings, what comes later wins
 
 compare() { # stops where what is kept was made with other settings
     case $wanted in *" $name "*) ;; *) return 0 ;; esac
-    kept=reports/ladder/$name
-    asked=$(printf '%s\n' $settings ${LADDER_SETTINGS:-})
     [ -e "$kept" ] || return 0
     if [ ! -f "$kept/metrics.json" ] || [ "$(cat "$kept/settings.txt")" != "$asked" ]; then
         echo "error: ladder: $kept: found other settings than the rung has now, wanted it moved away" >&2
@@ -34,8 +32,6 @@ compare() { # stops where what is kept was made with other settings
 
 run() {
     case $wanted in *" $name "*) ;; *) return 0 ;; esac
-    kept=reports/ladder/$name
-    asked=$(printf '%s\n' $settings ${LADDER_SETTINGS:-})
     if [ -e "$kept" ]; then # with these settings, as was checked
         echo "rung $name: finished before"
         return 0
@@ -57,6 +53,8 @@ rung() { # name, and what it changes of the rung before
     name=$1
     shift
     settings="$settings $*"
+    kept=reports/ladder/$name
+    asked=$(printf '%s\n' $settings ${LADDER_SETTINGS:-})
     $each
 }
 

@@ -219,7 +219,7 @@ def test_stage_refuses_a_generator_whose_images_have_the_scale_of_other_clips(st
     assert not (study / "reports").exists()
 
 
-def test_what_was_fitted_is_looked_at_in_every_space(tmp_path: Path) -> None:
+def test_a_whitening_of_other_clips_is_refused(tmp_path: Path) -> None:
     """Whitened patches are told by their covariance, whatever the signs of the axes."""
     params = fake_params(generator={"space": "whitened"}, features={"clip_seconds": 0.475})  # of as many frames
     fake_study(tmp_path, params)

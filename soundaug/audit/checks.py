@@ -235,17 +235,19 @@ def _pair_findings(
 
 def _fitted(data: Path, fold: int, params: Params) -> Iterator[tuple[str, Path]]:
     """What was trained for a held-out fold, and the table of the clips it was fitted on."""
-    needed = {
-        GENERATOR: params.generate.per_class > 0,
-        SELECTOR: params.generate.candidates > 1,
-        ENCODER: params.generator.condition == "sound",
-    }
-    for model, wanted in needed.items():
+    needed = [*helpers_of(params), *([GENERATOR] if params.generate.per_class > 0 else [])]
+    for model in (GENERATOR, SELECTOR, ENCODER):
         path = data / "models" / model / f"fold{fold}" / TRAIN_CLIPS
-        if wanted or path.is_file():
+        if model in needed or path.is_file():
             yield model, path
     for arm, seed, run in runs_of(data, fold, params):
         yield classifier_of(arm, seed), run / TRAIN_CLIPS
+
+
+def helpers_of(params: Params) -> list[str]:
+    """The classifiers that help to make clips, by the name of their folder under models/."""
+    needed = {SELECTOR: params.generate.candidates > 1, ENCODER: params.generator.condition == "sound"}
+    return [model for model, wanted in needed.items() if wanted]
 
 
 def runs_of(data: Path, fold: int, params: Params) -> Iterator[tuple[str, int, Path]]:
@@ -256,7 +258,7 @@ def runs_of(data: Path, fold: int, params: Params) -> Iterator[tuple[str, int, P
 
 
 def classifier_of(arm: str, seed: int) -> str:
-    """What messages call it."""
+    """What messages call the classifier of a run, up to the comma that ends it."""
     return f"classifier of {arm}, seed {seed},"
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from safetensors.numpy import load_file
 
-from soundaug.audit.checks import ENCODER, SELECTOR, classifier_of, runs_of
+from soundaug.audit.checks import ENCODER, classifier_of, helpers_of, runs_of
 from soundaug.classification.encoder import SoundEncoder, load_encoder
 from soundaug.folds.packed import split
 from soundaug.params import Params
@@ -29,7 +29,7 @@ def check_normalisation(data: Path, params: Params) -> None:
                 model = load_file(path)
                 found = (model["mean"][:, 0], model["std"][:, 0])
             refuse_other(what, "normalisation", found, wanted, fold)
-        if params.generator.condition == "sound":
+        if ENCODER in helpers_of(params):
             encoder = load_encoder(data / "models" / ENCODER / f"fold{fold}", params.features)
             anew = SoundEncoder.fit(encoder.model, real.mel)
             found, wanted = ((one.mean.numpy(), one.deviation.numpy()) for one in (encoder, anew))
@@ -53,9 +53,8 @@ def refuse_other(
 
 def _classifiers(data: Path, fold: int, params: Params) -> Iterator[tuple[str, Path]]:
     """Every classifier of a held-out fold, and its file."""
-    for model, needed in ((SELECTOR, params.generate.candidates > 1), (ENCODER, params.generator.condition == "sound")):
-        if needed:
-            yield model, data / "models" / model / f"fold{fold}" / "model.safetensors"
+    for model in helpers_of(params):
+        yield model, data / "models" / model / f"fold{fold}" / "model.safetensors"
     for arm, seed, run in runs_of(data, fold, params):
         yield classifier_of(arm, seed), run / "model.safetensors"
 
