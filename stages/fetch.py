@@ -7,7 +7,7 @@ import argparse
 from pathlib import Path
 
 from soundaug.params import load_params
-from soundaug.running.errors import StudyError, run_stage
+from soundaug.running.errors import run_stage
 from soundaug.running.outputs import whole
 from soundaug.sources.checksums import CHECKSUMS, write_checksums
 from soundaug.sources.corpus import (
@@ -33,8 +33,6 @@ def main() -> None:
         listing = list_clips(params.data, raw, params.seed)
         clips = listing.clips
         classes = class_names(clips, where)
-        if len(classes) < 2:
-            raise StudyError(f"{where}: found the class {classes[0]} only, wanted at least two")
         if params.data.split == "official":
             require_disjoint_recordings(clips, where)
         write_clips(raw / TABLE, clips)

@@ -94,7 +94,7 @@ def test_round_trip_with_and_without_path(tmp_path: Path) -> None:
 
 
 def test_a_path_column_is_read_only_when_wanted(tmp_path: Path) -> None:
-    table = write_table(tmp_path, HEADER + ",path", GOOD[0] + ",/home/me/x.wav")
+    table = write_table(tmp_path, HEADER + ",path", GOOD[0] + ",/home/me/x.wav", GOOD[1] + ",")
     assert read_clips(table, paths=False)[0].path == "audio/fold5/100032-3-0-0.wav"
     with pytest.raises(StudyError, match=r"row 2: column path: found '/home/me/x.wav', wanted a path that stays in"):
         read_clips(table)

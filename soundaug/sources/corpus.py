@@ -127,11 +127,11 @@ def read_excluded(table: Path) -> list[Exclusion]:
 
 
 def class_names(clips: Sequence[Clip], where: str = "corpus") -> list[str]:
-    """The names of the classes by id; raises StudyError when an id between 0 and the highest has no clip."""
+    """The names of the classes by id; StudyError where there is one alone, or an id up to the highest has no clip."""
     names = {clip.class_id: clip.class_name for clip in clips}
+    if len(names) == 1:
+        raise StudyError(f"{where}: found the class {clips[0].class_name} only, wanted at least two")
     if sorted(names) != list(range(len(names))):
-        if len(names) == 1:
-            raise StudyError(f"{where}: found the class {clips[0].class_name} only, wanted at least two")
         found = ", ".join(str(class_id) for class_id in sorted(names))
         raise StudyError(f"{where}: found class ids {found}, wanted every id from 0 to {len(names) - 1}")
     return [names[class_id] for class_id in range(len(names))]
