@@ -14,8 +14,8 @@ from soundaug.sound.clip_archive import read_archived, write_archive
 from soundaug.sources.corpus import Clip, layout_path, read_clips
 
 CLIPS = [
-    Clip(f"{number}-0 дождь.flac", f"r{number}", 3, 0, "rain", layout_path(3, f"{number}-0 дождь.flac"))
-    for number in range(3)
+    Clip(f"{number}-0 дождь.flac", f"r{number}", 3, class_id, name, layout_path(3, f"{number}-0 дождь.flac"))
+    for number, (class_id, name) in enumerate([(0, "rain"), (1, "wind"), (0, "rain")])
 ]
 WAVEFORMS = np.random.default_rng(0).integers(-(2**15), 2**15, (3, 400), dtype=np.int16)
 
