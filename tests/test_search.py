@@ -241,14 +241,16 @@ def test_runs_are_drawn_once_for_all_folds_that_they_are_tested_on() -> None:
 
 
 def test_recordings_are_drawn_once_for_all_cells_that_test_them() -> None:
-    """One run each, so that recordings alone vary: two cells that test the same ones vary as one does, not half."""
-    hits = np.random.default_rng(1).integers(0, 2, (1, 40)).astype(float)
-    cell = np.ones(40), hits
+    """One run each, so that recordings alone vary: by the unbiased variance of their mean, two cells that test the same
+    ones as one does, not half.
+    """
+    hits = np.random.default_rng(1).integers(0, 2, (1, 8)).astype(float)
+    cell = np.ones(8), hits
 
     def spread(*places: tuple[int, int]) -> float:
         return float(draw(dict.fromkeys(places, cell), 20_000, np.random.default_rng(0)).var())
 
-    assert spread((1, 10)) == pytest.approx(hits.var() / 40, rel=0.03)
+    assert spread((1, 10)) == pytest.approx(hits.var(ddof=1) / 8, rel=0.03)
     assert spread((1, 10), (2, 10)) == pytest.approx(spread((1, 10)), rel=0.03)
     assert spread((1, 10), (10, 1)) == pytest.approx(spread((1, 10)) / 2, rel=0.03)
 
@@ -263,14 +265,14 @@ def test_an_estimate_by_hand() -> None:
 
 
 def test_the_interval_is_that_of_recordings_drawn() -> None:
-    """10 recordings of which 5 gain 2 of 10 clips: mean 0.1, standard error 0.1 / sqrt(10)."""
+    """10 recordings of which 5 gain 2 of 10 clips: mean 0.1, standard error 0.1 / sqrt(9)."""
     one = row("one", {(1, 2): 0})
     for cell in one.cells:
         if cell["arm"] == "aug" and int(cell["fs_id"][-1]) < 5:
             cell["right"] = str(int(cell["right"]) + 2)  # type: ignore[index]
     mean, low, high = estimate(one.cells, "aug", "base", resamples=20000)
     assert mean == pytest.approx(0.1)
-    assert (high - low) / (2 * 1.96) == pytest.approx(0.1 / np.sqrt(10), rel=0.1)
+    assert (high - low) / (2 * 1.96) == pytest.approx(0.1 / np.sqrt(9), rel=0.1)
 
 
 # the choice
