@@ -241,8 +241,9 @@ def plot_power(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
         long["true difference"] = long["true difference"].map(lambda points: f"{points:g} point{'s' * (points != 1)}")
         sns.lineplot(long, x="seeds", y="power", hue="true difference", style="claimed by", markers=True, ax=axes)
         axes.axhline(0.8, color="grey", linestyle=":", linewidth=1)
-        axes.set(title=f"{k} folds", xscale="log", xticks=sorted(part["seeds"]), ylim=(0, 1.02))
-        axes.set_xticklabels([f"{seeds:g}" for seeds in sorted(part["seeds"])])
+        seeds = sorted(set(part["seeds"]))
+        axes.set(title=f"{k} folds", xscale="log", xticks=seeds, ylim=(0, 1.02))
+        axes.set_xticklabels([f"{number:g}" for number in seeds])
         axes.minorticks_off()
         if axes is not panels[0][-1]:
             axes.get_legend().remove()

@@ -30,6 +30,8 @@ REPORTS = Path("reports/statistics")
 LEVEL = 0.05
 RESAMPLES = 400
 FOLDS, SEEDS, POINTS = (3, 5, 10), (1, 2, 5, 10), (1.0, 2.0, 3.0, 5.0)
+MORE_FOLDS, MORE_SEEDS = (20,), (20, 50)  # of power alone; seeds where an effect takes more than those above
+ENOUGH = 0.8  # of the studies that claim a true difference
 CONTROLS = 6  # of a family that Holm's correction is over
 BEYOND = {  # what a record of few runs cannot tell
     "recorded": {},
@@ -123,15 +125,22 @@ def holm_claims(folds: Sequence[FoldPredictions]) -> bool:
 
 
 def rates(
-    spread: Spread, k: int, points: float, beyond: Mapping[str, float], n: int, seed: int
+    spread: Spread,
+    k: int,
+    points: float,
+    beyond: Mapping[str, float],
+    n: int,
+    seed: int,
+    seeds: Sequence[int] | None = None,
 ) -> Iterator[dict[str, Any]]:
-    """For every number of seeds: the share of ``n`` simulated studies in which each test claims a difference."""
+    """For every number of seeds (SEEDS): the share of ``n`` simulated studies in which each test claims one."""
+    seeds = seeds or SEEDS
     rng = np.random.default_rng([seed, k, round(100 * points), *(round(100 * value) for value in beyond.values())])
-    found = {s: np.zeros(len(TESTS)) for s in SEEDS}
-    design = Design(k, max(SEEDS), **beyond)
+    found = {s: np.zeros(len(TESTS)) for s in seeds}
+    design = Design(k, max(seeds), **beyond)
     for _ in tqdm(range(n), desc=f"{k} folds, {points:g} points", unit="study", disable=None):
         study = simulate(spread, design, {"base": 0.0, "aug": points}, rng)
-        for s in SEEDS:
+        for s in seeds:
             found[s] += list(claims(first_seeds(study, s), rng).values())
     for s, counts in found.items():
         yield {"folds": k, "seeds": s} | {
@@ -233,22 +242,27 @@ def simulated_cells(spread: Spread, layout: str, run_points: float, rng: np.rand
 
 
 def powers(spread: Spread, n: int, seed: int) -> list[dict[str, Any]]:
-    """Rows of the rates where aug is better by 1, 2, 3 and 5 points."""
-    return [
-        {"points": points} | row for points in POINTS for k in FOLDS for row in rates(spread, k, points, {}, n, seed)
-    ]
+    """Rows of the rates where aug is better by 1, 2, 3 and 5 points; more seeds where a test takes more."""
+    rows = []
+    for points in POINTS:
+        for k in (*FOLDS, *MORE_FOLDS):
+            found = list(rates(spread, k, points, {}, n, seed))
+            if any(row[test] < ENOUGH for row in found[-1:] for test in ("interval", "t")):
+                found += rates(spread, k, points, {}, n, seed + 1, MORE_SEEDS)
+            rows += [{"points": points} | row for row in found]
+    return rows
 
 
-def needed(power: Sequence[Mapping[str, Any]], wanted: float = 0.8) -> list[dict[str, Any]]:
+def needed(power: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """For every effect and number of folds: the fewest seeds with which a test finds it four times of five.
 
     Of the interval two or more: that of a single seed does not know how runs differ, and claims too often.
     """
     rows = []
     for points in POINTS:
-        for k in FOLDS:
+        for k in (*FOLDS, *MORE_FOLDS):
             found = [row for row in power if (row["points"], row["folds"]) == (points, k)]
-            enough = {test: [row["seeds"] for row in found if row[test] >= wanted] for test in ("interval", "t")}
+            enough = {test: [row["seeds"] for row in found if row[test] >= ENOUGH] for test in ("interval", "t")}
             enough["interval"] = [seeds for seeds in enough["interval"] if seeds > 1]
             rows.append({"points": points, "folds": k} | {test: min(s, default="") for test, s in enough.items()})
     return rows

@@ -150,6 +150,18 @@ def test_power_grows_with_effect_folds_and_seeds() -> None:
     assert least["sign_flip"] == 0.0  # three folds cannot give less than 0.25
 
 
+def test_more_seeds_are_tried_where_a_test_takes_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(power, "FOLDS", (10,))
+    monkeypatch.setattr(power, "MORE_FOLDS", ())
+    monkeypatch.setattr(power, "SEEDS", (2,))
+    monkeypatch.setattr(power, "MORE_SEEDS", (3, 4))
+    monkeypatch.setattr(power, "POINTS", (0.5, 20.0))
+    rows = power.powers(SPREAD, 4, 0)
+    assert [(row["points"], row["seeds"]) for row in rows] == [(0.5, 2), (0.5, 3), (0.5, 4), (20.0, 2)]
+    few = [{"points": 0.5, "folds": 10, "seeds": s, "interval": r, "t": 0.1} for s, r in ((2, 0.79), (3, 0.8), (4, 1))]
+    assert power.needed(few)[0] == {"points": 0.5, "folds": 10, "interval": 3, "t": ""}
+
+
 def test_holm_holds_over_a_family() -> None:
     rng = np.random.default_rng(4)
     arms = {"base": 0.0} | {f"control {i}": 0.0 for i in range(5)}
@@ -163,6 +175,8 @@ def test_the_command_writes_its_tables(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr(power, "REPORTS", tmp_path)
     monkeypatch.setattr(power, "FOLDS", (2, 3))
     monkeypatch.setattr(power, "SEEDS", (1, 2))
+    monkeypatch.setattr(power, "MORE_FOLDS", (4,))
+    monkeypatch.setattr(power, "MORE_SEEDS", (3,))  # two folds' t-test takes more of anything
     monkeypatch.setattr(power, "POINTS", (20.0,))
     monkeypatch.setattr("sys.argv", ["power", "--studies", "5"])
     with pytest.raises(StudyError, match=r"spread\.json: not there|spread\.json: found no spread"):
@@ -170,9 +184,11 @@ def test_the_command_writes_its_tables(tmp_path: Path, monkeypatch: pytest.Monke
     (tmp_path / "spread.json").write_text(json.dumps(power.asdict(SPREAD)))
     power.main()
     rows = read_csv(tmp_path / "power.csv")
-    assert [(row["folds"], row["seeds"]) for row in rows] == [("2", "1"), ("2", "2"), ("3", "1"), ("3", "2")]
+    found = [(row["folds"], row["seeds"]) for row in rows]
+    assert [place for place in found if place[1] != "3"] == [(k, s) for k in "234" for s in "12"]
+    assert ("2", "3") in found
     assert all(float(row["interval"]) == 1.0 for row in rows)
-    assert [row["interval"] for row in read_csv(tmp_path / "needed.csv")] == ["2", "2"]  # one seed knows no runs
+    assert [row["interval"] for row in read_csv(tmp_path / "needed.csv")] == ["2"] * 3  # one seed knows no runs
     assert len(read_csv(tmp_path / "false_positives.csv")) == 3 * 2 * 2 + 2
     assert len(read_csv(tmp_path / "macro_f1.csv")) == 3 * 2 * 2
     assert (tmp_path / "power.png").read_bytes().startswith(b"\x89PNG")
@@ -195,5 +211,7 @@ def test_the_page_tells_what_the_tables_hold() -> None:
         assert f"| {classes} | {k} | {' | '.join(f'{100 * float(rate):.1f} %' for rate in found)} |" in page
     needed = {(float(row["points"]), row["folds"]): row for row in read_csv(root / "reports/statistics/needed.csv")}
     for points in power.POINTS:
-        cells = [needed[points, str(k)][test] or "more than 10" for test in ("interval", "t") for k in power.FOLDS]
+        folds = (*power.FOLDS, *power.MORE_FOLDS)
+        more = f"more than {max(power.MORE_SEEDS)}"
+        cells = [needed[points, str(k)][test] or more for test in ("interval", "t") for k in folds]
         assert f"| {points:g} point{'s' * (points != 1)} | {' | '.join(cells)} |" in page
