@@ -5,7 +5,6 @@ ladder.png beside them.
 """
 
 import argparse
-import itertools
 import math
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -108,19 +107,27 @@ def finished(folder: Path, rungs: Sequence[Rung] = RUNGS) -> dict[str, Finished]
             path = folder / name / "metrics.json"
             metrics = read_json(path)
             with reading(path, "no metrics of a study", "what evaluate writes"):
-                _ = metrics["corpus"]["clips"], metrics["base"]["accuracy"]["mean"], metrics["aug"]["accuracy"]["mean"]
-                _ = [metrics[arm]["best_epoch_on_test"]["accuracy"] for arm in ("base", "aug")]
-                _ = [gain_of(rung, metrics) for rung in rungs]
+                shown = [metrics["corpus"]["clips"], *(metrics[arm]["accuracy"]["mean"] for arm in ("base", "aug"))]
+                shown += [metrics[arm]["best_epoch_on_test"]["accuracy"] for arm in ("base", "aug")]
+                shown += [value for rung in rungs for value in gain_of(rung, metrics)]
+                if not all(map(math.isfinite, shown)):
+                    raise ValueError("a figure that is not finite")
             found[name] = Finished(metrics, load_params(folder / name / "params.yaml"))
-    for before, rung in itertools.pairwise(rungs):
-        if before.experiment in found and rung.experiment in found:
+    before: Rung | None = None
+    changes: tuple[str, ...] = ()  # of all rungs after that one
+    for rung in rungs:
+        changes += rung.params
+        if rung.experiment not in found:
+            continue
+        if before is not None:
             others = changed(found[before.experiment].params, found[rung.experiment].params)
-            others = [name for name in others if not any(f"{name}.".startswith(f"{one}.") for one in rung.params)]
+            others = [name for name in others if not any(f"{name}.".startswith(f"{one}.") for one in changes)]
             if others:
                 raise StudyError(
                     f"{folder / rung.experiment / 'params.yaml'}: found {', '.join(others)} other than of the rung "
-                    f"{before.name}, wanted a change of {', '.join(rung.params)} alone (run both rungs again)"
+                    f"{before.name}, wanted a change of {', '.join(changes)} alone (run both rungs again)"
                 )
+        before, changes = rung, ()
     return found
 
 
@@ -205,9 +212,33 @@ def rows(found: Mapping[str, Finished], published: Classifier, rungs: Sequence[R
 def check(lines: Iterable[str], wanted: Sequence[str]) -> list[str]:
     """The names of the rungs to run, all where none is ``wanted``; a line is a name and its settings.
 
-    StudyError for a name that is no rung's, a parameter that is not in the schema or a value that it does not take.
+    StudyError for a name that is no rung's, a parameter that is not in the schema or a value that it does not take, and
+    for a rung to run that is kept with other settings or params, as by another preset.
     """
-    return wanted_names("ladder", "rung", [named_params("ladder", "rung", line)[0] for line in lines], wanted)
+    asked: dict[str, tuple[list[str], Params]] = {}
+    for line in lines:
+        name, params = named_params("ladder", "rung", line)
+        asked[name] = line.split()[1:], params
+    names = wanted_names("ladder", "rung", list(asked), wanted)
+    for name in names:
+        _check_kept(LADDER / name, *asked[name])
+    return names
+
+
+def _check_kept(folder: Path, settings: Sequence[str], params: Params) -> None:
+    if not folder.exists():
+        return
+    for file in ("metrics.json", "settings.txt", "params.yaml"):
+        if not (folder / file).is_file():
+            raise StudyError(f"{folder}: found no {file}, wanted a finished rung, or nothing")
+    path = folder / "settings.txt"
+    with reading(path, "no text", "a setting a line"):
+        kept = path.read_text(encoding="utf-8").split()
+    if kept != list(settings):
+        raise StudyError(f"ladder: {folder}: found other settings than the rung has now, wanted it moved away")
+    path = folder / "params.yaml"
+    if others := changed(load_params(path), params):
+        raise StudyError(f"{path}: found {', '.join(others)} other than the rung has now, wanted it moved away")
 
 
 def main() -> None:

@@ -22,8 +22,10 @@ from soundaug.audit.near_trained import look_for
 from soundaug.audit.normalisation import check_normalisation
 from soundaug.folds.packed import fold_by_name
 from soundaug.params import Params, load_params, parse_params
+from soundaug.reporting.environment import environment, stage_usage
 from soundaug.reporting.evaluation import compute_metrics, load_study
 from soundaug.running.errors import StudyError, run_stage
+from soundaug.running.foreign import reading
 from soundaug.running.outputs import read_json, whole, write_json, write_table
 
 DATA = Path("data")
@@ -42,6 +44,7 @@ ALWAYS = (  # columns of search.csv, beside all that any row sets
     "generate.alpha",
     "augmentation.on_top_of",
 )
+FILES = ("metrics.json", "settings.txt", "params.yaml", "cells.csv")  # of a finished row
 JUDGED = (  # figures of the generated clips, means over the generators: docs/generator.md says what each is
     "label_agreement",
     "accuracy_score",
@@ -74,7 +77,7 @@ class Row:
     def judged(self) -> Mapping[str, float]:
         """What its generated clips were judged to be, by JUDGED; rows kept before clips were judged have nothing."""
         found = self.metrics.get("generator", {})
-        return {name: found[name] for name in JUDGED if name in found}
+        return {name: float(found[name]) for name in JUDGED if name in found}
 
     @property
     def cost(self) -> int:
@@ -108,13 +111,23 @@ def _check_kept(name: str, settings: Sequence[str], params: Params) -> None:
     folder = KEPT / name
     if not folder.exists():
         return
-    for file in ("metrics.json", "settings.txt", "params.yaml", "cells.csv"):
-        if not (folder / file).is_file():
-            raise StudyError(f"{folder}: found no {file}, wanted a finished row, or nothing")
-    if (folder / "settings.txt").read_text(encoding="utf-8").split() != list(settings):
+    _check_files(folder)
+    if _settings(folder) != list(settings):
         raise StudyError(f"{folder}: found other settings than row {name} has now, wanted it moved away")
     if _what_counts(load_params(folder / "params.yaml")) != _what_counts(params):
         raise StudyError(f"{folder}/params.yaml: found other params than row {name} has now, wanted it moved away")
+
+
+def _check_files(folder: Path) -> None:
+    for file in FILES:
+        if not (folder / file).is_file():
+            raise StudyError(f"{folder}: found no {file}, wanted a finished row, or nothing")
+
+
+def _settings(folder: Path) -> list[str]:
+    path = folder / "settings.txt"
+    with reading(path, "no text", "a setting a line"):
+        return path.read_text(encoding="utf-8").split()
 
 
 def keep(name: str, settings: str) -> None:
@@ -135,6 +148,7 @@ def keep(name: str, settings: str) -> None:
     with whole(KEPT / name) as folder:
         folder.mkdir(parents=True)
         write_json(folder / "metrics.json", metrics)
+        write_json(folder / "environment.json", environment() | {"stages": stage_usage(params)})
         # Wherever the clips lie here, kept rows are the same.
         data = params.data.model_copy(update={"root": load_params(PRESET).data.root})
         (folder / "params.yaml").write_text(_dump(params.model_copy(update={"data": data})), encoding="utf-8")
@@ -161,25 +175,47 @@ def without_tests(metrics: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def load_rows(folder: Path = KEPT) -> list[Row]:
-    """Every row that is kept in ``folder``, by name.
+    """Every row that is kept in ``folder``, by name; a test fold whose run has begun and not ended is left out.
 
-    StudyError for a row of the search that is not the preset with its settings: rows made otherwise are not compared.
+    StudyError for a row that is there in part, for one whose cells are not those of its params, and for one of the
+    search that is not the preset with its settings: rows made otherwise are not compared.
     """
     rows = []
-    for path in sorted(folder.glob("*/cells.csv")):
-        row = path.parent
-        settings = (row / "settings.txt").read_text(encoding="utf-8").split()
+    for row in sorted(folder.glob("[!.]*")):  # what an interrupted `keep` left begins with a dot
+        if not row.is_dir() or row == TESTED:
+            continue
+        if folder == TESTED and [path.name for path in row.iterdir()] == ["params.yaml"]:
+            continue
+        _check_files(row)
+        settings = _settings(row)
         params = load_params(row / "params.yaml")
         if folder == KEPT and _what_counts(params) != _what_counts(asked_params(f"search: row {row.name}", settings)):
             raise StudyError(
                 f"{row}/params.yaml: found other params than {PRESET} with settings.txt: run the row again"
             )
-        metrics = read_json(row / "metrics.json")
-        rows.append(Row(row.name, settings, params, cells.read_cells(path), metrics))
+        found = cells.read_cells(row / "cells.csv")
+        _check_cells(row / "cells.csv", found, params)
+        rows.append(Row(row.name, settings, params, found, read_json(row / "metrics.json")))
+        with reading(row / "metrics.json", "no metrics of a row", "what benchmarks/search.sh keeps"):
+            _ = rows[-1].judged
     if not rows:
         script = "search.sh" if folder == KEPT else "tested.sh"
         raise StudyError(f"{folder}: found no finished row, wanted those of benchmarks/{script}")
     return rows
+
+
+def _check_cells(path: Path, found: Cells, params: Params) -> None:
+    for arm in sorted({cell["arm"] for cell in found} ^ set(params.arms)):
+        what = "no line of" if arm in params.arms else "lines of"
+        raise StudyError(f"{path}: found {what} the arm {arm}, wanted those of params.yaml: {' '.join(params.arms)}")
+    others = params.data.held_out == "others"
+    places = [(a, b) for a in params.folds for b in params.folds if (a != b) == others]
+    wanted = {(a, b, seed) for a, b in places for seed in params.seeds}
+    runs = {(int(cell["trained"]), int(cell["tested"]), int(cell["seed"])) for cell in found}
+    for run in sorted(runs ^ wanted):
+        what = "no run" if run in wanted else "a run"
+        told = f"found {what} of trained, tested, seed {', '.join(map(str, run))}"
+        raise StudyError(f"{path}: {told}, wanted those of the folds and seeds of params.yaml")
 
 
 def _what_counts(params: Params) -> dict[str, Any]:

@@ -81,6 +81,11 @@ run() {
     # And what leads to them; without the report, its sounds and the restyled music.
     targets="assess_generator assess_controls train_aug train_control"
     [ "$(echo "$asked" | grep '^controls=' | tail -n 1)" != "controls=[]" ] || targets="assess_generator train_aug"
+    case $queued in *" search-$name "*)
+        echo "row $name: queued before"
+        return 0
+        ;;
+    esac
     cp presets/subset.yaml params.yaml                       # else the last row's settings would stay
     dvc exp remove "search-$name" >/dev/null 2>&1 || : # of an interrupted script, of the queue, or of other settings
     if [ -n "${SEARCH_QUEUE:-}" ]; then
@@ -94,5 +99,9 @@ run() {
 # Every row is checked before any runs.
 names=$(rows show | python -m benchmarks.search check "$@")
 wanted=" $(echo $names) "
+queued=""
+if [ -n "${SEARCH_QUEUE:-}" ]; then # what waits, runs or is done there is left alone, what failed is queued anew
+    queued=" $(dvc queue status | grep -E '(Queued|Running|Success) *$' | grep -o 'search-[A-Za-z0-9_]*' | tr '\n' ' ')" || :
+fi
 rows run
 [ -n "${SEARCH_QUEUE:-}" ] || python -m benchmarks.search table

@@ -24,7 +24,8 @@ from soundaug.statistics.proof import smallest_sign_flip_p
 def regimes(rows: Sequence[Row]) -> list[list[Row]]:
     """Rows of the same share of the recordings and kind, fewest recordings first: one a test fold.
 
-    StudyError where those of a regime differ in arms or seeds, which no mean over folds may mix.
+    StudyError where those of a regime differ in arms or seeds, which no mean over folds may mix, and where a fold
+    stands there twice.
     """
 
     def regime(row: Row) -> tuple[float, str]:
@@ -32,6 +33,12 @@ def regimes(rows: Sequence[Row]) -> list[list[Row]]:
 
     found = [list(group) for _, group in groupby(sorted(rows, key=regime), regime)]
     for group in found:
+        whose: dict[int, str] = {}
+        for row in group:
+            for fold in row.params.folds:
+                if fold in whose:
+                    raise StudyError(f"tested: {row.name}: found fold {fold} as in {whose[fold]}, wanted it once")
+                whose[fold] = row.name
         for row in group[1:]:
             for what in ("arms", "seeds"):
                 theirs, own = getattr(group[0].params, what), getattr(row.params, what)

@@ -21,6 +21,17 @@ def test_environment_names_versions() -> None:
     assert found["cores"]
 
 
+def test_instructions_are_the_processors(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = "model name\t: A\nflags\t\t: fpu avx2 avx512f avx512_bf16_not\nmodel name\t: B\nflags\t\t: fpu amx_bf16\n"
+    monkeypatch.setattr(Path, "is_file", lambda path: True)
+    monkeypatch.setattr(Path, "read_text", lambda path, **options: told)
+    monkeypatch.setattr("importlib.metadata.version", lambda name: "1.0")
+    found = environment()
+    assert (found["processor"], found["instructions"]) == ("A", ["avx2", "avx512f"])
+    monkeypatch.setattr(Path, "is_file", lambda path: False)
+    assert environment()["instructions"] == []
+
+
 def note(folder: Path, name: str, arguments: list[str], seconds: float, peak_mb: int) -> None:
     found = {"stage": name, "arguments": arguments, "seconds": seconds, "peak_mb": peak_mb}
     folder.mkdir(parents=True, exist_ok=True)

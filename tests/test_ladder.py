@@ -43,6 +43,7 @@ pathlib.Path("params.yaml").write_text(yaml.safe_dump(values))
 pathlib.Path("reports/plots").mkdir(parents=True, exist_ok=True)
 pathlib.Path("reports/plots/accuracy.csv").write_text(name)
 pathlib.Path("reports/metrics.json").write_text(json.dumps({"of": name}))
+pathlib.Path("reports/environment.json").write_text("{}")
 with open("log", "a") as log:
     log.write(name + "\\n")
 if pathlib.Path("fails").exists() and pathlib.Path("fails").read_text() == name:

@@ -1,8 +1,10 @@
 """The grid: checked before it runs, kept row by row, and no choice for a test fold looks at it."""
 
 import io
+import itertools
 import json
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -33,19 +35,28 @@ AUGMENTATION, TRAINING = PRESET["augmentation"], PRESET["training"]
 
 
 def row(name: str, gains: dict[tuple[int, int], int], per_class: int = 100, share: float = 1.0, **more: Any) -> Row:
-    """A row of 10 recordings x 10 clips a cell: base has 50 of 100 right, aug as many more as ``gains`` says."""
-    values = yaml.safe_load((ROOT / "presets/subset.yaml").read_text(encoding="utf-8")) | {"controls": []} | more
+    """A row of one seed without controls (`cells_of`)."""
+    values = yaml.safe_load((ROOT / "presets/subset.yaml").read_text(encoding="utf-8"))
+    values |= {"controls": [], "seeds": [0]} | more
     values["data"] |= {"held_out": "others", "recordings_share": share}
     values["generate"] |= {"per_class": per_class}
+    settings = ["data.held_out=others", "controls=[]", "seeds=[0]", f"data.recordings_share={share}"]
+    params = parse_params(values)
+    cells = cells_of(["base", "aug"], params.seeds, gains)
+    return Row(name, [*settings, f"generate.per_class={per_class}"], params, cells)
+
+
+def cells_of(arms: list[str], seeds: list[int], gains: dict[tuple[int, int], int]) -> list[dict[str, str]]:
+    """10 recordings x 10 clips a cell, arm and seed, of which 50 are right, of aug's as many more as ``gains`` says."""
     cells = []
     for (trained, tested), gain in gains.items():
-        for arm, right in (("base", 50), ("aug", 50 + gain)):
-            for number in range(10):
+        for arm in arms:
+            right = 50 + gain * (arm == "aug")
+            for seed, number in itertools.product(seeds, range(10)):
                 hits = right // 10 + (number < right % 10)
-                key = (arm, str(trained), str(tested), "0", f"{tested}r{number}", "10", str(hits))
+                key = (arm, str(trained), str(tested), str(seed), f"{tested}r{number}", "10", str(hits))
                 cells.append(dict(zip(COLUMNS, key, strict=True)))
-    settings = ["data.held_out=others", "controls=[]", f"data.recordings_share={share}"]
-    return Row(name, [*settings, f"generate.per_class={per_class}"], parse_params(values), cells)
+    return cells
 
 
 def everywhere(gain: int, **cells: int) -> dict[tuple[int, int], int]:
@@ -130,11 +141,23 @@ def test_an_unknown_param_stops_the_script_before_anything_runs(tmp_path: Path) 
 def test_a_folder_without_the_three_folds_is_told_before_anything_is_written(tmp_path: Path, name: str) -> None:
     environment = fake_commands(tmp_path, "exit 1")
     preset_and_folder(tmp_path)
-    (tmp_path / "corpus/audio/fold10").rmdir()
     wanted = ["10", "alone"] if name == "tested.sh" else []
     command = ["sh", str(ROOT / "benchmarks" / name), "corpus", *wanted]
-    done = subprocess.run([*command[:2], "my corpus", *wanted], cwd=tmp_path, capture_output=True, text=True)
-    assert (done.returncode, done.stderr) == (1, "error: my corpus: found a space in the folder's name, wanted none\n")
+    for odd in ("my corpus", "us,8k", "a=b", "(a)", "it's"):
+        (tmp_path / odd).symlink_to(tmp_path / "corpus")
+        done = subprocess.run([*command[:2], odd, *wanted], cwd=tmp_path, capture_output=True, text=True)
+        assert done.returncode == 1
+        assert done.stderr.startswith(f"error: {tmp_path}/{odd}: found other characters than letters, digits and _ . ")
+        assert done.stderr.count("\n") == 1
+    done = subprocess.run([*command, "--help"], cwd=tmp_path, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (
+        1,
+        "error: found the option --help, wanted names (docs/search.md, docs/ladder.md)\n",
+    )
+    done = subprocess.run(command, cwd=tmp_path / "corpus", capture_output=True, text=True)
+    message = f"error: {tmp_path}/corpus: found no presets/subset.yaml, wanted to be started in the project's folder\n"
+    assert (done.returncode, done.stderr) == (1, message)
+    (tmp_path / "corpus/audio/fold10").rmdir()
     for message in (
         "error: corpus: found no audio/fold10, wanted folds 1, 2 and 10\n",
         "error: corpus: found no metadata/UrbanSound8K.csv, wanted a folder in UrbanSound8K's layout\n",
@@ -186,8 +209,8 @@ def test_an_interrupted_script_goes_on_where_it_stopped(tmp_path: Path, monkeypa
     calls = (tmp_path / "log").read_text().splitlines()
     assert calls[0] == "exp remove search-clips25"
     assert calls[1] == (
-        "exp run --name search-clips25 -S data.root=corpus -S data.held_out=others -S seeds=[0,1,2] -S controls=[] "
-        "-S generate.per_class=25 assess_generator train_aug"
+        f"exp run --name search-clips25 -S data.root={tmp_path}/corpus -S data.held_out=others -S seeds=[0,1,2] "
+        "-S controls=[] -S generate.per_class=25 assess_generator train_aug"
     )
     assert len(calls) == 2
     assert done.returncode == 130
@@ -212,13 +235,32 @@ def test_rows_are_queued_and_nothing_is_kept(tmp_path: Path) -> None:
     assert (done.returncode, done.stderr) == (0, "")
     calls = (tmp_path / "log").read_text().splitlines()
     assert [call.split(" -S ")[0] for call in calls] == [
+        "queue status",
         "exp remove search-recordings100",
         "exp run --queue --name search-recordings100",
         "exp remove search-clips25",
         "exp run --queue --name search-clips25",
     ]
-    assert calls[1].endswith(f" -S controls=[waveform,mixup,slerp] {WITH_CONTROLS}")
+    assert calls[2].endswith(f" -S controls=[waveform,mixup,slerp] {WITH_CONTROLS}")
     assert not (tmp_path / "reports").exists()
+
+
+def test_what_is_queued_already_is_left_alone_but_for_what_failed(tmp_path: Path) -> None:
+    shown = """[ "$2" != status ] || cat <<'END'
+Task     Name                  Created    Status
+1        search-clips25        01:00 AM   Running
+2        search-clips50        01:00 AM   Failed
+3        search-recordings100  01:00 AM   Success
+4        search-alpha50        01:00 AM   Queued
+END"""
+    environment = fake_commands(tmp_path, shown) | {"SEARCH_QUEUE": "1"}
+    done = script(tmp_path, environment, "clips25", "clips50", "recordings100", "alpha50", "clips100")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert sorted(done.stdout.splitlines()) == [
+        f"row {one}: queued before" for one in ("alpha50", "clips25", "recordings100")
+    ]
+    calls = (tmp_path / "log").read_text().splitlines()
+    assert [call.split()[-1] for call in calls if "remove" in call] == ["search-clips100", "search-clips50"]
 
 
 # estimates
@@ -356,10 +398,11 @@ def put(folder: Path, made: Row) -> None:
 def held_out(gain: int, fold: int, share: float = 1.0, **more: Any) -> Row:
     """What a fold that is held out came to, with all arms' cells like base's but for aug's."""
     made = row(f"fold{fold}_{100 * share:g}_alone", {(fold, fold): gain}, share=share, folds=[fold], **more)
-    base = [cell for cell in made.cells if cell["arm"] == "base"]
-    controls = [{**cell, "arm": arm} for arm in made.params.controls for cell in base]
+    data = made.params.data.model_copy(update={"held_out": "fold"})
+    params = made.params.model_copy(update={"data": data})
+    cells = cells_of(params.arms, params.seeds, {(fold, fold): gain})
     metrics = {"generator": {"label_agreement": 0.5 + gain / 100, "clips": 1000.0}}
-    return Row(made.name, made.settings, made.params, [*made.cells, *controls], metrics)
+    return Row(made.name, made.settings, params, cells, metrics)
 
 
 def test_a_fold_is_tested_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -372,7 +415,7 @@ def test_a_fold_is_tested_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     chosen = params_to_test(search.load_rows()[0], 1)
     put(
         tmp_path / "reports/search/tested/fold1_100_alone",
-        Row("fold1_100_alone", ["generate.per_class=25"], chosen, held_out(3, 1).cells),
+        Row("fold1_100_alone", ["generate.per_class=25"], chosen, cells_of(chosen.arms, chosen.seeds, {(1, 1): 3})),
     )
     done = script(tmp_path, environment, "100", "alone", "1", "10", name="tested.sh")
     assert "fold1_100_alone: finished before" in done.stdout
@@ -380,9 +423,10 @@ def test_a_fold_is_tested_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     calls = (tmp_path / "log").read_text().splitlines()
     assert calls == [
         "exp remove tested-fold10_100_alone",
-        f"exp run --name tested-fold10_100_alone -S data.root=corpus {WITH_CONTROLS}",
+        f"exp run --name tested-fold10_100_alone -S data.root={tmp_path}/corpus {WITH_CONTROLS}",
     ]
     assert done.returncode == 130
+    assert len(search.load_rows(search.TESTED)) == 1  # fold 10 has begun and is not there yet
     assert load_params(tmp_path / "params.yaml") == params_to_test(search.load_rows()[0], 10)
     put(tmp_path / "reports/search/third", row("third", everywhere(4), 75))
     for fold in ("1", "10"):  # the one that was tested, and the one whose test was begun
@@ -441,7 +485,7 @@ def test_the_table_of_what_was_tested(
         ("100", "aug", "44.00", "-6.00", ""),
         ("100", "slerp", "50.00", "0.00", "-6.00"),
     ]
-    assert (lines[1]["folds"], lines[1]["seeds"]) == ("2 10", "2")
+    assert (lines[1]["folds"], lines[1]["seeds"]) == ("2 10", "1")
     runs = [
         (line["arm"], line["fold"], line["seed"], line["accuracy"], line["gain"])
         for line in read_csv(tmp_path / "reports/search/tested/runs.csv")
@@ -470,8 +514,11 @@ def test_the_table_of_what_was_tested(
 
 def test_folds_that_cannot_be_averaged() -> None:
     with pytest.raises(StudyError) as raised:
-        tested_folds.regimes([held_out(1, 1), held_out(1, 2, seeds=[0])])
-    assert str(raised.value) == "tested: fold2_100_alone: found seeds [0], wanted those of fold1_100_alone: [0, 1]"
+        tested_folds.regimes([held_out(1, 1), held_out(1, 2, seeds=[1])])
+    assert str(raised.value) == "tested: fold2_100_alone: found seeds [1], wanted those of fold1_100_alone: [0]"
+    with pytest.raises(StudyError) as raised:
+        tested_folds.regimes([held_out(1, 1), replace(held_out(2, 1), name="again")])
+    assert str(raised.value) == "tested: again: found fold 1 as in fold1_100_alone, wanted it once"
 
 
 # files
@@ -521,6 +568,47 @@ def test_cells_that_are_not_there(tmp_path: Path) -> None:
         read_cells(tmp_path / "cells.csv")
 
 
+@pytest.mark.parametrize(
+    ("lose", "message"),
+    [
+        ({"arm": "waveform"}, "found no line of the arm waveform, wanted those of params.yaml: base aug waveform"),
+        ({"seed": "1"}, "found no run of trained, tested, seed 1, 2, 1, wanted those of the folds and seeds"),
+        ({"trained": "10"}, "found no run of trained, tested, seed 10, 1, 0, wanted those of the folds and seeds"),
+        ({"arm": "mixup"}, "found lines of the arm mixup, wanted those of params.yaml: base aug waveform"),
+    ],
+)
+def test_a_row_whose_cells_are_not_those_of_its_params_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lose: dict[str, str], message: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    preset_and_folder(tmp_path)
+    made = row("a", everywhere(1), seeds=[0, 1], controls=["waveform"])
+    settings = [*made.settings, "seeds=[0,1]", "controls=[waveform]"]
+    cells = cells_of(["base", "aug", "waveform", "mixup"], [0, 1], everywhere(1))
+    whole = [cell for cell in cells if cell["arm"] != "mixup"]
+    put(tmp_path / "reports/search/a", replace(made, settings=settings, cells=whole))
+    assert len(search.load_rows()) == 1
+    ((key, value),) = lose.items()
+    left = cells if value == "mixup" else [cell for cell in whole if cell[key] != value]
+    write_table(tmp_path / "reports/search/a/cells.csv", left)
+    with pytest.raises(StudyError) as raised:
+        search.load_rows()
+    assert message in str(raised.value)
+
+
+@pytest.mark.parametrize("metrics", ['{"generator": null}', '{"generator": {"label_agreement": "high"}}'])
+def test_metrics_that_are_none_of_a_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, metrics: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    preset_and_folder(tmp_path)
+    put(tmp_path / "reports/search/a", row("a", everywhere(1)))
+    (tmp_path / "reports/search/a/metrics.json").write_text(metrics)
+    with pytest.raises(StudyError, match=r"a/metrics\.json: found no metrics of a row \(.*\), wanted what"):
+        search.load_rows()
+    (tmp_path / "reports/search/a/settings.txt").write_bytes(b"\xff")
+    with pytest.raises(StudyError, match=r"a/settings\.txt: found no text \(.*\), wanted a setting a line"):
+        search.load_rows()
+
+
 def test_rows_are_kept_tabled_and_chosen_from(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     preset_and_folder(tmp_path)
@@ -537,7 +625,9 @@ def test_rows_are_kept_tabled_and_chosen_from(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setattr(sys, "argv", ["search", "keep", "clips2"])
     search.main()
     kept = tmp_path / "reports/search/clips2"
-    assert sorted(path.name for path in kept.iterdir()) == ["cells.csv", "metrics.json", "params.yaml", "settings.txt"]
+    files = ["cells.csv", "environment.json", "metrics.json", "params.yaml", "settings.txt"]
+    assert sorted(path.name for path in kept.iterdir()) == files
+    assert "packages" in json.loads((kept / "environment.json").read_text())
     assert load_params(kept / "params.yaml") == params
     assert len(read_csv(kept / "cells.csv")) == 144
     metrics = json.loads((kept / "metrics.json").read_text())
@@ -546,8 +636,11 @@ def test_rows_are_kept_tabled_and_chosen_from(tmp_path: Path, monkeypatch: pytes
     for name, gain, clips in (("clips25", 1, 25), ("clips50", 1, 50), ("recordings50", 5, 25)):
         made = row(name, everywhere(gain), clips, share=0.5 if name == "recordings50" else 1.0)
         put(tmp_path / "reports/search" / name, made)
-    (kept / "cells.csv").unlink()  # of a study of held-out folds: no row of the search
     monkeypatch.setattr(sys, "argv", ["search", "table"])
+    (kept / "cells.csv").unlink()
+    with pytest.raises(StudyError, match=r"reports/search/clips2: found no cells\.csv, wanted a finished row"):
+        search.main()
+    kept.rename(kept.with_name(".clips2.partial"))  # as an interrupted script leaves it: no row
     search.main()
     lines = read_csv(tmp_path / "reports/search/search.csv")
     assert [(line["row"], line["data.recordings_share"], line["gain"]) for line in lines] == [
@@ -562,7 +655,7 @@ def test_rows_are_kept_tabled_and_chosen_from(tmp_path: Path, monkeypatch: pytes
     search.main()
     assert load_params(tmp_path / "reports/search/test_fold10_100_alone.yaml").generate.per_class == 25
     for name in ("clips50", "recordings50"):
-        (tmp_path / "reports/search" / name / "cells.csv").unlink()
+        shutil.rmtree(tmp_path / "reports/search" / name)
     search.write_report(search.load_rows())  # pictures that no row is left for go
     assert sorted(path.name for path in (tmp_path / "reports/search").glob("*.png")) == ["gains.png"]
 
@@ -644,7 +737,7 @@ def test_the_spread_over_seeds_by_hand() -> None:
 def test_the_columns_tell_every_setting() -> None:
     lines = table([row("a", everywhere(1), 25), row("b", everywhere(2), 50)])
     settings = list(lines[0])[1 : list(lines[0]).index("base")]
-    assert settings == [*search.ALWAYS, "data.held_out", "controls"]
+    assert settings == [*search.ALWAYS, "data.held_out", "controls", "seeds"]
     assert [line["generate.per_class"] for line in lines] == ["25", "50"]
     assert [line["gain"] for line in lines] == ["1.00", "2.00"]
     assert list(lines[0])[-len(search.JUDGED) :] == list(search.JUDGED)

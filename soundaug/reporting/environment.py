@@ -13,11 +13,15 @@ from soundaug.running import scratch
 from soundaug.running.outputs import read_json
 from soundaug.running.usage import FOLDER
 
+INSTRUCTIONS = ("avx2", "avx512f", "avx512_bf16", "amx_bf16")  # x86's, which sums and precisions depend on
 PACKAGES = ("torch", "torchaudio", "diffusers", "librosa", "numpy", "scipy", "scikit-learn", "soundfile", "dvc")
 
 
 def environment() -> dict[str, object]:
-    """Versions of Python and the main packages (none is imported), platform, processor, device and cores."""
+    """Versions of Python and the main packages (none is imported), platform, processor, device and cores.
+
+    ``instructions`` are those of INSTRUCTIONS that the processor has, where the system tells (Linux on x86).
+    """
     versions = {}
     for name in PACKAGES:
         try:
@@ -29,6 +33,7 @@ def environment() -> dict[str, object]:
         "packages": versions,
         "platform": f"{platform.system()} {platform.machine()}",
         "processor": _processor(),
+        "instructions": [name for name in INSTRUCTIONS if name in _cpuinfo("flags").split()],
         "device": _device(),
         "cores": os.cpu_count(),
     }
@@ -59,12 +64,17 @@ def stage_usage(params: Params) -> dict[str, dict[str, float]]:
 
 
 def _processor() -> str:
+    return _cpuinfo("model name") or platform.processor() or platform.machine()
+
+
+def _cpuinfo(name: str) -> str:
+    """What Linux tells of its first processor by that name; empty elsewhere."""
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.is_file():
         for line in cpuinfo.read_text(encoding="utf-8", errors="replace").splitlines():
-            if line.startswith("model name"):
+            if line.partition(":")[0].strip() == name:
                 return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
+    return ""
 
 
 def _device() -> str:
