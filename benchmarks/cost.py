@@ -47,10 +47,20 @@ class Corpus:
 def forward_passes(params: Params, corpus: Corpus) -> dict[str, float]:
     """Clips that go forwards through a network, for all of ``folds``, by what is done; a trained one counts 3 times.
 
-    The first three go through the generator, the last two through the classifier.
+    The first three go through the generator, the last two through the classifier. StudyError for params whose clips
+    are not counted.
     """
     generate, generator = params.generate, params.generator
-    made = CLASSES * generate.per_class * generate.candidates
+    uncounted = {
+        "data.held_out: others": params.data.held_out == "others",
+        "data.recordings_share below 1": params.data.recordings_share < 1,
+        "generate.method: inpainting": generate.method == "inpainting",
+        "augmentation.on_top_of": params.augmentation.on_top_of is not None,
+    }
+    for what, asked in uncounted.items():
+        if asked:
+            raise StudyError(f"cost: found {what}, wanted a study without it: what it takes is not counted")
+    made = CLASSES * generate.per_class * generate.candidates  # the classifier that chooses is not counted: minutes
     evaluations = {"heun": 2 * generate.steps, "adams_bashforth": generate.steps + 1}
     inversion = evaluations.get(generate.inversion, generate.steps)
     if generate.inversion == "fixed_point":

@@ -15,6 +15,7 @@ from soundaug.sources.corpus import (
     TABLE,
     class_names,
     folds_of,
+    recordings_of_several_classes,
     require_disjoint_recordings,
     write_clips,
     write_excluded,
@@ -45,6 +46,13 @@ def main() -> None:
         print(
             "data.group_pattern is null: every clip counts as a recording of its own, and clips of one recording may "
             "come to lie in training and test"
+        )
+    several = recordings_of_several_classes(clips) if params.data.group_pattern is not None else {}
+    if several:
+        first, names = next(iter(several.items()))
+        print(
+            f"{len(several)} recordings have clips of more than one class, the first is {first} ({', '.join(names)}): "
+            "where those are not of one recording, data.group_pattern should read more of the path, such as '^(.+)_'"
         )
     print(
         f"fetched {len(clips)} clips of {len(classes)} classes, {len({clip.fs_id for clip in clips})} recordings, "

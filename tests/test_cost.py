@@ -1,6 +1,7 @@
 """What a preset costs: clips that go through its networks, and their operations, worked out by hand."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -95,3 +96,19 @@ def test_a_generator_of_another_kind_is_refused() -> None:
     other = params.model_copy(update={"generator": params.generator.model_copy(update={"space": "latent"})})
     with pytest.raises(StudyError, match="wanted a U-Net of mel bins alone"):
         networks(other, torch.device("cpu"))
+
+
+@pytest.mark.parametrize(
+    ("section", "change", "message"),
+    [
+        ("generate", {"method": "inpainting"}, "generate.method: inpainting"),
+        ("data", {"held_out": "others"}, "data.held_out: others"),
+        ("data", {"recordings_share": 0.5}, "data.recordings_share below 1"),
+        ("augmentation", {"on_top_of": "waveform"}, "augmentation.on_top_of"),
+    ],
+)
+def test_what_is_not_counted_is_refused(section: str, change: dict[str, Any], message: str) -> None:
+    params = load_params(PRESETS / "subset.yaml")
+    params = params.model_copy(update={section: getattr(params, section).model_copy(update=change)})
+    with pytest.raises(StudyError, match=f"cost: found {message}, wanted a study without it"):
+        forward_passes(params, Corpus(2598, 3))

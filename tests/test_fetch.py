@@ -97,6 +97,19 @@ def test_directory_of_class_folders(here: Path, capsys: pytest.CaptureFixture[st
     ]
 
 
+def test_a_pattern_that_takes_recordings_of_two_classes_for_one_is_told(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    by_class(here / "own")
+    write_params(source="directory", root="own", group_pattern=r"/(\w)")
+    fetch.main()
+    told = capsys.readouterr().out.splitlines()
+    assert told[0].startswith("4 recordings have clips of more than one class, the first is 0 (class 0, class 1): ")
+    write_params(source="directory", root="own", group_pattern="^(.+)$")
+    fetch.main()
+    assert len(capsys.readouterr().out.splitlines()) == 1
+
+
 def test_missing_clips_are_counted_and_named(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     urbansound8k(here / "own")
     (here / "own" / "audio" / "fold2" / "203-3-0-0.wav").unlink()

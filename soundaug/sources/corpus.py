@@ -137,6 +137,14 @@ def class_names(clips: Sequence[Clip], where: str = "corpus") -> list[str]:
     return [names[class_id] for class_id in range(len(names))]
 
 
+def recordings_of_several_classes(clips: Sequence[Clip]) -> dict[str, list[str]]:
+    """Recordings that have clips of more than one class, with the names of those classes."""
+    found: dict[str, set[str]] = {}
+    for clip in clips:
+        found.setdefault(clip.fs_id, set()).add(clip.class_name)
+    return {fs_id: sorted(names) for fs_id, names in found.items() if len(names) > 1}
+
+
 def folds_of(clips: Iterable[Clip]) -> list[int]:
     """The folds that have clips, ascending."""
     return sorted({clip.fold for clip in clips})
