@@ -353,3 +353,41 @@ def test_rungs_that_differ_in_more_are_refused(tmp_path: Path, params: dict[str,
         f"{tmp_path}/log/params.yaml: found generator.steps other than of the rung last_epoch, "
         "wanted a change of features.scale alone (run both rungs again)"
     )
+
+
+def test_rungs_that_differ_are_found_over_one_that_is_not_there(tmp_path: Path, params: dict[str, Params]) -> None:
+    keep(tmp_path, "published", params["published"])
+    keep(tmp_path, "log", params["log"])
+    assert list(finished(tmp_path)) == ["published", "log"]
+    values = params["published"].model_dump(mode="json") | {"seed": 3}
+    (tmp_path / "published/params.yaml").write_text(yaml.safe_dump(values))
+    with pytest.raises(StudyError) as error:
+        finished(tmp_path)
+    assert str(error.value).startswith(f"{tmp_path}/log/params.yaml: found seed other than of the rung published, ")
+    assert "wanted a change of data.split" in str(error.value)
+    assert "features.scale alone" in str(error.value)
+
+
+@pytest.mark.parametrize("figure", ["NaN", "Infinity", '"high"'])
+def test_a_figure_that_is_none_is_named(tmp_path: Path, params: dict[str, Params], figure: str) -> None:
+    keep(tmp_path, "official", params["official"])
+    path = tmp_path / "official/metrics.json"
+    path.write_text(path.read_text().replace("0.5", figure, 1))
+    with pytest.raises(StudyError, match=r"official/metrics\.json: found no metrics of a study \(.*\), wanted what"):
+        finished(tmp_path)
+
+
+def test_another_preset_is_told_before_anything_runs(tmp_path: Path) -> None:
+    folder = project(tmp_path)
+    assert climb(folder, "study").returncode == 0
+    preset = (folder / "presets/subset.yaml").read_text()
+    (folder / "presets/subset.yaml").write_text(preset.replace("\nseed: 0", "\nseed: 1", 1))
+    done = climb(folder, "log", "study")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == (
+        "error: reports/ladder/study/params.yaml: found seed other than the rung has now, wanted it moved away\n"
+    )
+    assert ran(folder) == ["ladder-study"]
+    (folder / "reports/ladder/study/params.yaml").unlink()
+    told = "error: reports/ladder/study: found no params.yaml, wanted a finished rung, or nothing\n"
+    assert climb(folder, "study").stderr == told
