@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from benchmarks.plots import plot_ladder
-from benchmarks.settings import named_params, wanted_names
+from benchmarks.settings import named_params, require_finished, require_same_settings, wanted_names
 from soundaug.params import Classifier, Params, load_params
 from soundaug.running.errors import StudyError, run_stage
 from soundaug.running.foreign import reading
@@ -228,14 +228,8 @@ def check(lines: Iterable[str], wanted: Sequence[str]) -> list[str]:
 def _check_kept(folder: Path, settings: Sequence[str], params: Params) -> None:
     if not folder.exists():
         return
-    for file in ("metrics.json", "settings.txt", "params.yaml"):
-        if not (folder / file).is_file():
-            raise StudyError(f"{folder}: found no {file}, wanted a finished rung, or nothing")
-    path = folder / "settings.txt"
-    with reading(path, "no text", "a setting a line"):
-        kept = path.read_text(encoding="utf-8").split()
-    if kept != list(settings):
-        raise StudyError(f"ladder: {folder}: found other settings than the rung has now, wanted it moved away")
+    require_finished(folder, ("metrics.json", "settings.txt", "params.yaml"), "rung")
+    require_same_settings(folder, settings, "rung")
     path = folder / "params.yaml"
     if others := changed(load_params(path), params):
         raise StudyError(f"{path}: found {', '.join(others)} other than the rung has now, wanted it moved away")

@@ -247,7 +247,7 @@ def powers(spread: Spread, n: int, seed: int) -> list[dict[str, Any]]:
     for points in POINTS:
         for k in (*FOLDS, *MORE_FOLDS):
             found = list(rates(spread, k, points, {}, n, seed))
-            if any(row[test] < ENOUGH for row in found[-1:] for test in ("interval", "t")):
+            if min(found[-1]["interval"], found[-1]["t"]) < ENOUGH:
                 found += rates(spread, k, points, {}, n, seed + 1, MORE_SEEDS)
             rows += [{"points": points} | row for row in found]
     return rows

@@ -15,7 +15,15 @@ import yaml
 from benchmarks import cells
 from benchmarks.cells import Cells, estimate
 from benchmarks.plots import plot_clips, plot_gains, plot_recordings
-from benchmarks.settings import PRESET, asked_params, named_params, wanted_names
+from benchmarks.settings import (
+    PRESET,
+    asked_params,
+    kept_settings,
+    named_params,
+    require_finished,
+    require_same_settings,
+    wanted_names,
+)
 from soundaug.audit.checks import audit
 from soundaug.audit.closeness import refuse, write_pairs
 from soundaug.audit.near_trained import look_for
@@ -111,23 +119,10 @@ def _check_kept(name: str, settings: Sequence[str], params: Params) -> None:
     folder = KEPT / name
     if not folder.exists():
         return
-    _check_files(folder)
-    if _settings(folder) != list(settings):
-        raise StudyError(f"{folder}: found other settings than row {name} has now, wanted it moved away")
+    require_finished(folder, FILES, "row")
+    require_same_settings(folder, settings, "row")
     if _what_counts(load_params(folder / "params.yaml")) != _what_counts(params):
         raise StudyError(f"{folder}/params.yaml: found other params than row {name} has now, wanted it moved away")
-
-
-def _check_files(folder: Path) -> None:
-    for file in FILES:
-        if not (folder / file).is_file():
-            raise StudyError(f"{folder}: found no {file}, wanted a finished row, or nothing")
-
-
-def _settings(folder: Path) -> list[str]:
-    path = folder / "settings.txt"
-    with reading(path, "no text", "a setting a line"):
-        return path.read_text(encoding="utf-8").split()
 
 
 def keep(name: str, settings: str) -> None:
@@ -186,8 +181,8 @@ def load_rows(folder: Path = KEPT) -> list[Row]:
             continue
         if folder == TESTED and [path.name for path in row.iterdir()] == ["params.yaml"]:
             continue
-        _check_files(row)
-        settings = _settings(row)
+        require_finished(row, FILES, "row")
+        settings = kept_settings(row)
         params = load_params(row / "params.yaml")
         if folder == KEPT and _what_counts(params) != _what_counts(asked_params(f"search: row {row.name}", settings)):
             raise StudyError(

@@ -8,6 +8,7 @@ import yaml
 
 from soundaug.params import Params, load_params, parse_params
 from soundaug.running.errors import StudyError
+from soundaug.running.foreign import reading
 
 PRESET = Path("presets/subset.yaml")
 
@@ -39,6 +40,26 @@ def wanted_names(script: str, kind: str, names: Sequence[str], wanted: Sequence[
         if one not in names:
             raise StudyError(f"{script}: found the {kind} {one}, wanted one of: {' '.join(names)}")
     return [name for name in names if not wanted or name in wanted]
+
+
+def require_finished(folder: Path, files: Sequence[str], kind: str) -> None:
+    """StudyError where one of ``files`` is not in the ``folder`` that an experiment of a ``kind`` is kept in."""
+    for file in files:
+        if not (folder / file).is_file():
+            raise StudyError(f"{folder}: found no {file}, wanted a finished {kind}, or nothing")
+
+
+def kept_settings(folder: Path) -> list[str]:
+    """The settings that what is kept in ``folder`` was made with, one by one."""
+    path = folder / "settings.txt"
+    with reading(path, "no text", "a setting a line"):
+        return path.read_text(encoding="utf-8").split()
+
+
+def require_same_settings(folder: Path, settings: Sequence[str], kind: str) -> None:
+    """StudyError where what is kept in ``folder`` was made with other ``settings``."""
+    if kept_settings(folder) != list(settings):
+        raise StudyError(f"{folder}: found other settings than {kind} {folder.name} has now, wanted it moved away")
 
 
 def _set(values: dict[str, Any], setting: str, what: str) -> None:

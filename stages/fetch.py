@@ -47,8 +47,8 @@ def main() -> None:
             "data.group_pattern is null: every clip counts as a recording of its own, and clips of one recording may "
             "come to lie in training and test"
         )
-    several = recordings_of_several_classes(clips) if params.data.group_pattern is not None else {}
-    if several:
+    by_pattern = params.data.source == "directory" and params.data.group_pattern is not None
+    if by_pattern and (several := recordings_of_several_classes(clips)):
         first, names = next(iter(several.items()))
         print(
             f"{len(several)} recordings have clips of more than one class, the first is {first} ({', '.join(names)}): "

@@ -160,7 +160,7 @@ def test_finished_rungs_are_not_run_again_and_those_of_other_settings_are(tmp_pa
     assert done.stdout == "rung log: finished before\n"
     assert ran(folder) == ["ladder-official", "ladder-log", "ladder-equal_steps"]
     other = climb(folder, "log", settings="generator.steps=20 generate.per_class=5")
-    message = "error: ladder: reports/ladder/log: found other settings than the rung has now, wanted it moved away\n"
+    message = "error: reports/ladder/log: found other settings than rung log has now, wanted it moved away\n"
     assert (other.returncode, other.stderr) == (1, message)
     (folder / "reports/ladder/official").rename(folder / "first")  # found before the rungs ahead of it are run
     other = climb(folder, settings="generator.steps=20 generate.per_class=5")

@@ -22,6 +22,7 @@ def environment() -> dict[str, object]:
 
     ``instructions`` are those of INSTRUCTIONS that the processor has, where the system tells (Linux on x86).
     """
+    flags = _cpuinfo("flags").split()
     versions = {}
     for name in PACKAGES:
         try:
@@ -33,7 +34,7 @@ def environment() -> dict[str, object]:
         "packages": versions,
         "platform": f"{platform.system()} {platform.machine()}",
         "processor": _processor(),
-        "instructions": [name for name in INSTRUCTIONS if name in _cpuinfo("flags").split()],
+        "instructions": [name for name in INSTRUCTIONS if name in flags],
         "device": _device(),
         "cores": os.cpu_count(),
     }
